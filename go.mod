@@ -1,0 +1,3 @@
+module github.com/sheafgrid/sheaf
+
+go 1.26

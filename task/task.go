@@ -1,0 +1,64 @@
+package task
+
+import "encoding/binary"
+
+// Task is one piece of a job, whole: with it and the blobs that it names, any
+// machine computes the same result.
+type Task struct {
+	Job     JobID        `msgpack:"j"`
+	Level   uint8        `msgpack:"v"` // 0: of the split; above: of the reduction
+	Index   uint64       `msgpack:"i"`
+	Program Digest       `msgpack:"p"`
+	Meter   uint16       `msgpack:"m"`
+	Args    []string     `msgpack:"a"`
+	Inputs  []InputRange `msgpack:"n"`
+	Limits  Limits       `msgpack:"l"`
+	Seed    uint64       `msgpack:"e"`
+}
+
+// InputRange is a part of a blob that a task reads as the file /in/Path.
+type InputRange struct {
+	Path   string `msgpack:"p"`
+	Blob   Digest `msgpack:"b"`
+	Offset int64  `msgpack:"o"`
+	Length int64  `msgpack:"z"`
+	Digest Digest `msgpack:"d"` // of the part's own bytes
+}
+
+// Sum is the task's checksum: it covers everything that decides its result
+// (T1). The coordinator and the client each compute it; a result names it.
+func (t *Task) Sum() Digest {
+	b := []byte("sheaf task 1\n")
+	b = append(b, t.Job[:]...)
+	b = append(b, t.Level)
+	b = binary.AppendUvarint(b, t.Index)
+	b = append(b, t.Program[:]...)
+	b = binary.AppendUvarint(b, uint64(t.Meter))
+	b = binary.AppendUvarint(b, uint64(len(t.Args)))
+	for _, a := range t.Args {
+		b = appendBytes(b, []byte(a))
+	}
+	b = binary.AppendUvarint(b, uint64(len(t.Inputs)))
+	for _, in := range t.Inputs {
+		b = appendBytes(b, []byte(in.Path))
+		b = append(b, in.Blob[:]...)
+		b = binary.AppendUvarint(b, uint64(in.Offset))
+		b = binary.AppendUvarint(b, uint64(in.Length))
+		b = append(b, in.Digest[:]...)
+	}
+	b = binary.AppendUvarint(b, t.Limits.Work)
+	b = binary.AppendUvarint(b, t.Limits.Memory)
+	b = binary.AppendUvarint(b, t.Limits.Output)
+	b = binary.AppendUvarint(b, uint64(t.Limits.Wall))
+	b = binary.AppendUvarint(b, uint64(t.Limits.Deadline))
+	b = binary.BigEndian.AppendUint64(b, t.Seed)
+	return Sum(b)
+}
+
+// Result is what one attempt at a task returned.
+type Result struct {
+	Task   Digest `msgpack:"t"` // the task's checksum
+	Exit   Exit   `msgpack:"x"`
+	Output Digest `msgpack:"o"` // of the canonical list of outputs
+	Work   uint64 `msgpack:"w"` // counted instructions
+}
