@@ -18,6 +18,7 @@ type (
 	AppID     uint32 // a named program of a project
 	VersionID uint32 // one immutable build of an app
 	JobNumber uint32 // a job, inside the coordinator; people see its JobID
+	StageID   uint32 // one level of one job: the split itself, or a level of its reduction
 )
 
 // AttemptID names one task given to one host. It says nothing else to the

@@ -40,7 +40,7 @@ type JobSpec struct {
 	Name    string   `msgpack:"n"`           // for people
 	Program Digest   `msgpack:"p"`           // the WebAssembly module, as its publisher signed it
 	Meter   uint16   `msgpack:"m"`           // version of the function that counts work
-	Args    []string `msgpack:"a"`           // with {placeholders}
+	Args    []string `msgpack:"a,omitempty"` // with {placeholders}
 	Inputs  []Input  `msgpack:"i,omitempty"` // files that every task finds under /in
 	Split   Split    `msgpack:"s"`           // how the job becomes tasks
 	Check   Check    `msgpack:"c"`           // how results are checked
@@ -82,7 +82,7 @@ type Limits struct {
 type Reduce struct {
 	Program Digest   `msgpack:"p"`
 	Meter   uint16   `msgpack:"m"`
-	Args    []string `msgpack:"a"`
+	Args    []string `msgpack:"a,omitempty"`
 	FanIn   uint32   `msgpack:"f"`
 	Limits  Limits   `msgpack:"l"`
 }

@@ -10,8 +10,8 @@ type Task struct {
 	Index   uint64       `msgpack:"i"`
 	Program Digest       `msgpack:"p"`
 	Meter   uint16       `msgpack:"m"`
-	Args    []string     `msgpack:"a"`
-	Inputs  []InputRange `msgpack:"n"`
+	Args    []string     `msgpack:"a,omitempty"`
+	Inputs  []InputRange `msgpack:"n,omitempty"`
 	Limits  Limits       `msgpack:"l"`
 	Seed    uint64       `msgpack:"e"`
 }

@@ -1,0 +1,160 @@
+package protocol
+
+import (
+	"crypto/ed25519"
+	"encoding/binary"
+	"fmt"
+
+	"github.com/sheafgrid/sheaf/internal/wire"
+	"github.com/sheafgrid/sheaf/task"
+)
+
+// Purpose says what a signed payload is. It is signed too, so that a payload
+// can never be taken for another kind. Numbers are never reused.
+type Purpose uint8
+
+// The purposes of requests.
+const (
+	PurposeEnrol         Purpose = 1 // payload: Enrol; signed by the host
+	PurposeExchange      Purpose = 2 // payload: Exchange; signed by the host
+	PurposeCreateProject Purpose = 3 // payload: CreateProject; signed by the account
+	PurposePublish       Purpose = 4 // payload: Publish; signed by the account
+	PurposeSubmit        Purpose = 5 // payload: Submit; signed by the account
+	PurposeCancel        Purpose = 6 // payload: Cancel; signed by the account
+	PurposeSetPublishers Purpose = 7 // payload: SetPublishers; signed by an operator's account
+	purposeEnd           Purpose = 8
+)
+
+// Envelope is one numbered, signed request. Within a session of a key, numbers
+// only rise. The same number again must carry the same body, and gets the same
+// answer; a number below the last changes nothing.
+type Envelope struct {
+	Version   uint16         `msgpack:"v"`
+	Cluster   task.ClusterID `msgpack:"c"`
+	Key       task.Key       `msgpack:"k"` // of the sender: a host or an account
+	Session   task.SessionID `msgpack:"s"` // drawn by the sender
+	Opened    task.Millis    `msgpack:"o"` // cluster time at which the session was opened, as a coordinator told it
+	Number    uint64         `msgpack:"n"`
+	Purpose   Purpose        `msgpack:"p"`
+	Payload   []byte         `msgpack:"b,omitempty"`
+	Signature []byte         `msgpack:"g,omitempty"`
+}
+
+// Sum covers everything but the signature; it is what is signed, and what two
+// requests of the same number are compared by.
+func (e *Envelope) Sum() task.Digest {
+	payload := task.Sum(e.Payload)
+	b := []byte("sheaf request 1\n")
+	b = binary.BigEndian.AppendUint16(b, e.Version)
+	b = append(b, e.Cluster[:]...)
+	b = append(b, e.Key[:]...)
+	b = binary.BigEndian.AppendUint64(b, uint64(e.Session))
+	b = binary.BigEndian.AppendUint64(b, uint64(e.Opened))
+	b = binary.BigEndian.AppendUint64(b, e.Number)
+	b = append(b, byte(e.Purpose))
+	b = append(b, payload[:]...)
+	return task.Sum(b)
+}
+
+// Sign fills in the key and the signature.
+func (e *Envelope) Sign(key ed25519.PrivateKey) {
+	e.Key = PublicKey(key)
+	sum := e.Sum()
+	e.Signature = ed25519.Sign(key, sum[:])
+}
+
+// Encode is the request as it is sent.
+func (e *Envelope) Encode() []byte { return wire.Seal(FrameEnvelope, wire.Marshal(e)) }
+
+// OpenEnvelope reads and verifies a request: size, form, version, the cluster
+// that it is for, signature. Its error is an *Error for the sender. Whether
+// the key is known, and what the payload says, is not looked at.
+func OpenEnvelope(b []byte, cluster task.ClusterID) (*Envelope, error) {
+	kind, payload, err := wire.Open(b, MaxEnvelope)
+	if err != nil {
+		return nil, Refuse(CodeMalformed, "the request cannot be read: %v", err)
+	}
+	if kind != FrameEnvelope {
+		return nil, Refuse(CodeMalformed, "frame of kind %d is not a request", kind)
+	}
+	var e Envelope
+	if err := wire.UnmarshalLax(payload, &e); err != nil {
+		return nil, Refuse(CodeMalformed, "the request cannot be read: %v", err)
+	}
+	switch {
+	case e.Version != Version:
+		return nil, Refuse(CodeVersion, "the request speaks protocol version %d, this coordinator speaks %d; update the older of the two", e.Version, Version)
+	case e.Cluster != cluster:
+		return nil, Refuse(CodeWrongCluster, "the request is for cluster %s, this is cluster %s; use the data folder that belongs to it, or a new one", e.Cluster, cluster)
+	case e.Purpose == 0 || e.Purpose >= purposeEnd:
+		return nil, Refuse(CodeMalformed, "purpose %d is not known", e.Purpose)
+	case e.Number == 0:
+		return nil, Refuse(CodeMalformed, "request numbers begin at 1")
+	case e.Opened < 0:
+		return nil, Refuse(CodeMalformed, "the session was opened at a negative time")
+	}
+	sum := e.Sum()
+	if len(e.Signature) != ed25519.SignatureSize || !ed25519.Verify(e.Key[:], sum[:], e.Signature) {
+		return nil, Refuse(CodeBadSignature, "the signature is not that of key %s", e.Key)
+	}
+	return &e, nil
+}
+
+// Decode reads the payload into one of the payload types.
+func (e *Envelope) Decode(into any) error {
+	if err := wire.UnmarshalLax(e.Payload, into); err != nil {
+		return Refuse(CodeMalformed, "the payload cannot be read: %v", err)
+	}
+	return nil
+}
+
+// PublicKey is the public half of an Ed25519 key.
+func PublicKey(key ed25519.PrivateKey) task.Key {
+	return task.Key(key.Public().(ed25519.PublicKey))
+}
+
+// Certify signs, with an account's key, that a host is one of its machines.
+func Certify(account ed25519.PrivateKey, host task.Key) []byte {
+	return ed25519.Sign(account, certificate(host))
+}
+
+// VerifyCertificate reports whether an account certified a host.
+func VerifyCertificate(account, host task.Key, signature []byte) bool {
+	return len(signature) == ed25519.SignatureSize && ed25519.Verify(account[:], certificate(host), signature)
+}
+
+func certificate(host task.Key) []byte {
+	return fmt.Appendf(nil, "sheaf host certificate 1\n%s\n", host)
+}
+
+// SignVersion signs, with a publisher's key, that a program is a build of an
+// app. No coordinator holds such a key, so none can give volunteers another
+// program.
+func SignVersion(account ed25519.PrivateKey, project, app string, program task.Digest, meter uint16) []byte {
+	return ed25519.Sign(account, versionText(project, app, program, meter))
+}
+
+// VerifyVersion reports whether a publisher signed a program.
+func VerifyVersion(account task.Key, project, app string, program task.Digest, meter uint16, signature []byte) bool {
+	return len(signature) == ed25519.SignatureSize &&
+		ed25519.Verify(account[:], versionText(project, app, program, meter), signature)
+}
+
+func versionText(project, app string, program task.Digest, meter uint16) []byte {
+	return fmt.Appendf(nil, "sheaf app version 1\n%s\n%s\n%s\n%d\n", project, app, program, meter)
+}
+
+// SignUpload signs that its holder may store a blob. A blob is named by its
+// content, so a repeated upload changes nothing and needs no number.
+func SignUpload(key ed25519.PrivateKey, cluster task.ClusterID, blob task.Digest) []byte {
+	return ed25519.Sign(key, uploadText(cluster, blob))
+}
+
+// VerifyUpload reports whether a key signed an upload.
+func VerifyUpload(key task.Key, cluster task.ClusterID, blob task.Digest, signature []byte) bool {
+	return len(signature) == ed25519.SignatureSize && ed25519.Verify(key[:], uploadText(cluster, blob), signature)
+}
+
+func uploadText(cluster task.ClusterID, blob task.Digest) []byte {
+	return fmt.Appendf(nil, "sheaf upload 1\n%s\n%s\n", cluster, blob)
+}
