@@ -1,0 +1,48 @@
+package state
+
+import (
+	"slices"
+	"sort"
+
+	"github.com/sheafgrid/sheaf/protocol"
+	"github.com/sheafgrid/sheaf/task"
+)
+
+func (s *State) initCluster(c *InitCluster) Result {
+	if !s.cluster.ID.IsZero() {
+		return refused(protocol.Refuse(protocol.CodeConflict, "the cluster was initialised before, as %s", s.cluster.ID))
+	}
+	s.cluster.ID, s.cluster.Secret, s.cluster.Operator = c.ID, c.Secret, c.Operator
+	s.cluster.Anyone, s.cluster.Publishers = c.Anyone, sortedKeys(c.Publishers)
+	s.newAccount(c.Operator, "operator")
+	return Result{}
+}
+
+func (s *State) setMember(c *SetMember) Result {
+	i, ok := s.index.members[c.Member.Node]
+	if !ok {
+		i = uint32(s.members.Append(Member{}))
+		s.index.members[c.Member.Node] = i
+	}
+	*s.members.Edit(uint64(i)) = c.Member
+	return Result{}
+}
+
+func (s *State) setPublishers(c *SetPublishers) Answer {
+	if c.Request.Key != s.cluster.Operator {
+		return refusal(protocol.Refuse(protocol.CodeNotAllowed, "only the cluster's operator may change who publishes"))
+	}
+	s.cluster.Anyone, s.cluster.Publishers = c.Anyone, sortedKeys(c.Listed)
+	return Answer{}
+}
+
+func sortedKeys(keys []task.Key) []task.Key {
+	sorted := slices.Clone(keys)
+	sort.Slice(sorted, func(i, k int) bool { return string(sorted[i][:]) < string(sorted[k][:]) })
+	return slices.Compact(sorted)
+}
+
+// mayPublish reports whether a key may make projects and submit jobs.
+func (s *State) mayPublish(key task.Key) bool {
+	return s.cluster.Anyone || key == s.cluster.Operator || slices.Contains(s.cluster.Publishers, key)
+}

@@ -1,0 +1,165 @@
+package state
+
+import (
+	"slices"
+
+	"github.com/sheafgrid/sheaf/protocol"
+	"github.com/sheafgrid/sheaf/task"
+)
+
+type appKey struct {
+	project task.ProjectID
+	name    string
+}
+
+type versionKey struct {
+	project task.ProjectID
+	program task.Digest
+	meter   uint16
+}
+
+// index is what is derived from the tables to find records quickly. It is no
+// part of the digest, and Restore builds it anew. Maps in it are looked up,
+// never ranged over.
+type index struct {
+	members  map[task.NodeID]uint32
+	accounts map[task.Key]task.AccountID
+	hosts    map[task.Key]task.HostID
+	projects map[string]task.ProjectID
+	apps     map[appKey]task.AppID
+	versions map[versionKey]task.VersionID
+	jobs     map[task.JobID]task.JobNumber
+	sessions map[sessionKey]uint32
+
+	specs        []*task.JobSpec  // by JobNumber, decoded
+	active       []task.JobNumber // running, in the order of submission
+	stages       []stageIndex     // by StageID
+	open         [][]uint32       // by HostID: slots of its open attempts
+	projectOpen  []int            // by ProjectID: open attempts
+	freeSessions []uint32         // places of closed sessions
+}
+
+// stageIndex finds a stage's tasks by what is to be done with them.
+type stageIndex struct {
+	waiting bitmap // tasks that want an attempt
+	ripe    bitmap // tasks to be judged
+	// soonest is, for each chunk, a time before which none of its open
+	// attempts expires. Assignments lower it; only the leader's sweep raises
+	// it again (Expired).
+	soonest []task.Millis
+}
+
+func newIndex() index {
+	return index{
+		members: map[task.NodeID]uint32{}, accounts: map[task.Key]task.AccountID{}, hosts: map[task.Key]task.HostID{},
+		projects: map[string]task.ProjectID{}, apps: map[appKey]task.AppID{}, versions: map[versionKey]task.VersionID{},
+		jobs: map[task.JobID]task.JobNumber{}, sessions: map[sessionKey]uint32{},
+		specs: []*task.JobSpec{nil}, stages: []stageIndex{{}}, open: [][]uint32{nil}, projectOpen: []int{0},
+	}
+}
+
+// noteTask files a task under what is to be done with it.
+func (s *State) noteTask(stage task.StageID, i uint64, t *Task) {
+	x := &s.index.stages[stage]
+	x.waiting.set(i, t.State == TaskLive && t.Want > 0)
+	x.ripe.set(i, t.State == TaskLive && t.Ripe)
+}
+
+// opened files an attempt that is now out.
+func (x *index) opened(s *State, slot uint32) {
+	a := s.attempts.At(uint64(slot))
+	x.open[a.Host] = append(x.open[a.Host], slot)
+	x.projectOpen[s.projectOf(a.Stage)]++
+	st := &x.stages[a.Stage]
+	for chunk := uint64(a.Index) / ChunkTasks; uint64(len(st.soonest)) <= chunk; {
+		st.soonest = append(st.soonest, never)
+	}
+	chunk := a.Index / ChunkTasks
+	st.soonest[chunk] = min(st.soonest[chunk], a.Deadline)
+}
+
+// closed files an attempt that is no longer out; its record still says open.
+func (x *index) closed(s *State, slot uint32) {
+	a := s.attempts.At(uint64(slot))
+	x.projectOpen[s.projectOf(a.Stage)]--
+	open := x.open[a.Host]
+	k := slices.Index(open, slot)
+	open[k] = open[len(open)-1]
+	x.open[a.Host] = open[:len(open)-1]
+}
+
+func (s *State) projectOf(stage task.StageID) task.ProjectID {
+	return s.jobs.At(uint64(s.stages.At(uint64(stage)).Job)).Project
+}
+
+func (x *index) dropActive(number task.JobNumber) {
+	if k := slices.Index(x.active, number); k >= 0 {
+		x.active = slices.Delete(x.active, k, k+1)
+	}
+}
+
+// rebuild derives the whole index from the tables. It fails on tables that do
+// not fit together.
+func (s *State) rebuild() error {
+	s.index = newIndex()
+	x := &s.index
+	for i := uint64(1); i < s.members.Len(); i++ {
+		x.members[s.members.At(i).Node] = uint32(i)
+	}
+	for i := uint64(1); i < s.accounts.Len(); i++ {
+		x.accounts[s.accounts.At(i).Key] = task.AccountID(i)
+	}
+	for i := uint64(1); i < s.hosts.Len(); i++ {
+		x.hosts[s.hosts.At(i).Key] = task.HostID(i)
+		x.open = append(x.open, nil)
+	}
+	for i := uint64(1); i < s.projects.Len(); i++ {
+		x.projects[s.projects.At(i).Name] = task.ProjectID(i)
+		x.projectOpen = append(x.projectOpen, 0)
+	}
+	for i := uint64(1); i < s.apps.Len(); i++ {
+		a := s.apps.At(i)
+		x.apps[appKey{a.Project, a.Name}] = task.AppID(i)
+	}
+	for i := uint64(1); i < s.versions.Len(); i++ {
+		v := s.versions.At(i)
+		x.versions[versionKey{s.apps.At(uint64(v.App)).Project, v.Program, v.Meter}] = task.VersionID(i)
+	}
+	for i := uint64(1); i < s.sessions.Len(); i++ {
+		if r := s.sessions.At(i); r.Closed {
+			x.freeSessions = append(x.freeSessions, uint32(i))
+		} else {
+			x.sessions[sessionKey{r.Key, r.ID}] = uint32(i)
+		}
+	}
+	return s.rebuildJobs()
+}
+
+func (s *State) rebuildJobs() error {
+	x := &s.index
+	for i := uint64(1); i < s.jobs.Len(); i++ {
+		j := s.jobs.At(i)
+		spec, err := protocol.DecodeSpec(j.Spec)
+		if err != nil {
+			return err
+		}
+		x.specs = append(x.specs, spec)
+		x.jobs[j.ID] = task.JobNumber(i)
+		if j.State == JobRunning {
+			x.active = append(x.active, task.JobNumber(i))
+		}
+	}
+	for id := uint64(1); id < s.stages.Len(); id++ {
+		x.stages = append(x.stages, stageIndex{})
+		tables := s.tasks[id]
+		for i := range tables.tasks.Len() {
+			s.noteTask(task.StageID(id), i, tables.tasks.At(i))
+		}
+	}
+	for slot := uint64(1); slot < s.attempts.Len(); slot++ {
+		if s.attempts.At(slot).State == AttemptOpen {
+			x.opened(s, uint32(slot))
+		}
+	}
+	return nil
+}

@@ -1,0 +1,218 @@
+package state
+
+import (
+	"github.com/sheafgrid/sheaf/protocol"
+	"github.com/sheafgrid/sheaf/task"
+)
+
+// Cluster is what is true of the cluster as a whole.
+type Cluster struct {
+	ID         task.ClusterID `msgpack:"i"`
+	Secret     []byte         `msgpack:"s,omitempty"` // known to its coordinators alone
+	Operator   task.Key       `msgpack:"o"`           // the account that may change settings
+	Now        task.Millis    `msgpack:"n"`           // cluster time of the last entry (R5)
+	Anyone     bool           `msgpack:"a,omitempty"` // anyone may publish
+	Publishers []task.Key     `msgpack:"p,omitempty"` // who may, when not anyone; sorted
+}
+
+// Member is a coordinator that the cluster has had. What Raft makes of it, a
+// voter or not, is Raft's to know.
+type Member struct {
+	Node    task.NodeID `msgpack:"n"`
+	URL     string      `msgpack:"u"` // where clients reach it
+	Raft    string      `msgpack:"r"` // where its peers reach it
+	Removed bool        `msgpack:"x,omitempty"`
+}
+
+// Account is a person or an institution.
+type Account struct {
+	Key     task.Key    `msgpack:"k"`
+	Name    string      `msgpack:"n"`
+	Created task.Millis `msgpack:"c"`
+}
+
+// Host is one volunteer machine. Its counts of results move at release only,
+// so that nobody can watch a verdict being made (T3).
+type Host struct {
+	Key     task.Key           `msgpack:"k"`
+	Account task.AccountID     `msgpack:"a"`
+	Name    string             `msgpack:"n"`
+	Created task.Millis        `msgpack:"c"`
+	Seen    task.Millis        `msgpack:"s"` // its last logged exchange
+	Facts   protocol.HostFacts `msgpack:"f"`
+	Valid   uint64             `msgpack:"v"` // released results of it that were right
+	Wrong   uint64             `msgpack:"w"` // released results of it that were wrong
+	Pending int64              `msgpack:"p"` // credit of verdicts not yet released
+	Earned  int64              `msgpack:"e"` // credit
+}
+
+// Project is what a publisher runs. Its two balances are the other side of
+// its volunteers' credit: never positive, and together with theirs zero (C1).
+type Project struct {
+	Name        string         `msgpack:"n"`
+	Description string         `msgpack:"d"`
+	Owner       task.AccountID `msgpack:"o"`
+	Created     task.Millis    `msgpack:"c"`
+	Pending     int64          `msgpack:"p"`
+	Spent       int64          `msgpack:"s"`
+}
+
+// App is a named program of a project.
+type App struct {
+	Project task.ProjectID `msgpack:"p"`
+	Name    string         `msgpack:"n"`
+}
+
+// Version is one immutable build of an app.
+type Version struct {
+	App       task.AppID  `msgpack:"a"`
+	Program   task.Digest `msgpack:"p"`
+	Meter     uint16      `msgpack:"m"`
+	Signature []byte      `msgpack:"g,omitempty"`
+	Published task.Millis `msgpack:"t"`
+}
+
+// JobState is how far a job is.
+type JobState uint8
+
+// The states of a job.
+const (
+	JobRunning   JobState = 1
+	JobDone      JobState = 2 // every level is released
+	JobCancelled JobState = 3
+)
+
+// Job is one submitted workload.
+type Job struct {
+	ID        task.JobID     `msgpack:"i"`
+	Account   task.AccountID `msgpack:"a"`
+	Project   task.ProjectID `msgpack:"p"`
+	Map       task.VersionID `msgpack:"v"`           // the program of level 0
+	Reduce    task.VersionID `msgpack:"r"`           // the program of the levels above, or 0
+	Spec      []byte         `msgpack:"s,omitempty"` // as submitted
+	State     JobState       `msgpack:"t"`
+	Submitted task.Millis    `msgpack:"b"`
+	Finished  task.Millis    `msgpack:"f"`
+	Stages    []task.StageID `msgpack:"l,omitempty"` // its levels opened so far
+	Attempts  uint64         `msgpack:"n"`           // handed out
+	Returned  uint64         `msgpack:"e"`           // that brought a result
+	Wrong     uint64         `msgpack:"w"`           // that brought a wrong one
+	Credit    int64          `msgpack:"c"`           // granted, pending or earned
+}
+
+// Stage is one level of a job: its split, or a level of its reduction. Its
+// tasks below Cursor have records; the others have not been touched.
+type Stage struct {
+	Job      task.JobNumber `msgpack:"j"`
+	Level    uint8          `msgpack:"l"`
+	Count    uint64         `msgpack:"n"`
+	Cursor   uint64         `msgpack:"c"`
+	Index    task.Digest    `msgpack:"x"` // list of index pages, for levels that have one
+	Accepted uint64         `msgpack:"a"`
+	Failed   uint64         `msgpack:"f"`
+	Released uint64         `msgpack:"r"` // chunks
+	Root     task.Digest    `msgpack:"t"` // of the result tree, once all chunks are released
+}
+
+// ChunkTasks is how many consecutive tasks are released together.
+const ChunkTasks = 4096
+
+// Chunk is a group of ChunkTasks tasks, or of what is left at the end.
+type Chunk struct {
+	Decided  uint32      `msgpack:"d"`
+	Released bool        `msgpack:"r,omitempty"`
+	Root     task.Digest `msgpack:"t"` // of the result tree's part, once released
+}
+
+// TaskState is what is known of a task.
+type TaskState uint8
+
+// The states of a task that has a record.
+const (
+	TaskLive     TaskState = 0
+	TaskAccepted TaskState = 1
+	TaskFailed   TaskState = 2
+)
+
+// FailReason says why a task ended failed.
+type FailReason uint8
+
+// The reasons, recorded at the verdict.
+const (
+	FailNone     FailReason = 0
+	FailDisagree FailReason = 1 // results came, too few of them equal
+	FailNoResult FailReason = 2 // no attempt brought a result
+)
+
+// Task is the record of a task that was handed out at least once, or lies
+// below one that was.
+type Task struct {
+	Last     uint32     `msgpack:"l"` // its latest attempt's slot; 0: none
+	Accepted uint32     `msgpack:"a"` // slot of an attempt whose result is the task's
+	State    TaskState  `msgpack:"s"`
+	Fail     FailReason `msgpack:"f"`
+	Want     uint8      `msgpack:"w"` // further attempts to hand out
+	Open     uint8      `msgpack:"o"` // attempts that are out
+	Reported uint8      `msgpack:"r"` // results that count
+	Tries    uint8      `msgpack:"t"` // attempts ever handed out
+	Ripe     bool       `msgpack:"p"` // to be judged
+}
+
+// AttemptState is how far an attempt is.
+type AttemptState uint8
+
+// The states of an attempt. Only open, reported, valid and wrong ones count
+// for T2: the others left their place to somebody else.
+const (
+	AttemptOpen     AttemptState = 1
+	AttemptReported AttemptState = 2 // its result waits for a verdict
+	AttemptValid    AttemptState = 3
+	AttemptWrong    AttemptState = 4
+	AttemptExpired  AttemptState = 5 // the deadline passed
+	AttemptReturned AttemptState = 6 // the host gave it back without a result
+	AttemptDropped  AttemptState = 7 // the host lost it, or nobody waits for it
+)
+
+// Counts reports whether the attempt holds its account's one place at a task.
+func (s AttemptState) Counts() bool { return s >= AttemptOpen && s <= AttemptWrong }
+
+// Attempt is one task given to one host.
+type Attempt struct {
+	Serial   uint32           `msgpack:"s"` // tells this attempt from others that had its slot
+	Previous uint32           `msgpack:"p"` // slot of the task's attempt before it; 0: none
+	Stage    task.StageID     `msgpack:"g"`
+	Index    uint32           `msgpack:"i"`
+	Host     task.HostID      `msgpack:"h"`
+	State    AttemptState     `msgpack:"t"`
+	Failure  protocol.Failure `msgpack:"f"`
+	Exit     task.Exit        `msgpack:"x"`
+	Work     uint64           `msgpack:"w"`
+	Given    task.Millis      `msgpack:"b"`
+	Deadline task.Millis      `msgpack:"d"`
+	Returned task.Millis      `msgpack:"e"`
+	Number   uint64           `msgpack:"n"` // the request of its host that it answered
+	Output   task.Digest      `msgpack:"o"`
+	Credit   int64            `msgpack:"c"` // granted for it; 0 unless valid
+}
+
+// Session is a sender's run of numbered requests, with what rebuilds the
+// answer to the last one (R2).
+type Session struct {
+	Key     task.Key       `msgpack:"k"`
+	ID      task.SessionID `msgpack:"i"`
+	Opened  task.Millis    `msgpack:"o"`
+	Touched task.Millis    `msgpack:"t"`
+	Last    uint64         `msgpack:"l"` // number of the last request
+	Sum     task.Digest    `msgpack:"s"` // of the last request
+	Answer  Answer         `msgpack:"a"`
+	Closed  bool           `msgpack:"c,omitempty"` // forgotten; its place may be taken by another
+}
+
+// Answer is what a request was told, as far as it cannot be computed again.
+type Answer struct {
+	Error    *protocol.Error  `msgpack:"e,omitempty"` // a refusal; nothing else was done
+	Job      task.JobID       `msgpack:"j"`
+	Existed  bool             `msgpack:"x,omitempty"`
+	Acks     []byte           `msgpack:"k,omitempty"` // one protocol.Ack for each report
+	Attempts []task.AttemptID `msgpack:"a,omitempty"` // handed out
+}

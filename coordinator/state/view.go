@@ -1,0 +1,256 @@
+package state
+
+import (
+	"math"
+
+	"github.com/sheafgrid/sheaf/task"
+)
+
+// never is after every deadline.
+const never = task.Millis(math.MaxInt64)
+
+// What follows reads the state; nothing here changes it, but for Expired.
+// Pointers that are returned are valid until the next Apply.
+
+// Cluster is what is true of the cluster as a whole.
+func (s *State) Cluster() *Cluster { return &s.cluster }
+
+// Members calls fn for each member that was not removed, in the order they
+// were first met.
+func (s *State) Members(fn func(*Member)) {
+	for i := uint64(1); i < s.members.Len(); i++ {
+		if m := s.members.At(i); !m.Removed {
+			fn(m)
+		}
+	}
+}
+
+// Member is a coordinator by name.
+func (s *State) Member(node task.NodeID) (*Member, bool) {
+	i, ok := s.index.members[node]
+	if !ok {
+		return nil, false
+	}
+	return s.members.At(uint64(i)), true
+}
+
+// MayPublish reports whether a key may make projects and submit jobs.
+func (s *State) MayPublish(key task.Key) bool { return s.mayPublish(key) }
+
+// HostByKey finds a host.
+func (s *State) HostByKey(key task.Key) (task.HostID, *Host, bool) {
+	id, ok := s.index.hosts[key]
+	if !ok {
+		return 0, nil, false
+	}
+	return id, s.hosts.At(uint64(id)), true
+}
+
+// Host is a host by number.
+func (s *State) Host(id task.HostID) *Host { return s.hosts.At(uint64(id)) }
+
+// Hosts calls fn for each host, in the order of enrolment.
+func (s *State) Hosts(fn func(task.HostID, *Host)) {
+	for i := uint64(1); i < s.hosts.Len(); i++ {
+		fn(task.HostID(i), s.hosts.At(i))
+	}
+}
+
+// Account is an account by number.
+func (s *State) Account(id task.AccountID) *Account { return s.accounts.At(uint64(id)) }
+
+// AccountByKey finds an account.
+func (s *State) AccountByKey(key task.Key) (task.AccountID, bool) {
+	id, ok := s.index.accounts[key]
+	return id, ok
+}
+
+// Project is a project by number.
+func (s *State) Project(id task.ProjectID) *Project { return s.projects.At(uint64(id)) }
+
+// ProjectByName finds a project.
+func (s *State) ProjectByName(name string) (task.ProjectID, bool) {
+	id, ok := s.index.projects[name]
+	return id, ok
+}
+
+// Projects calls fn for each project, in the order of creation.
+func (s *State) Projects(fn func(task.ProjectID, *Project)) {
+	for i := uint64(1); i < s.projects.Len(); i++ {
+		fn(task.ProjectID(i), s.projects.At(i))
+	}
+}
+
+// ProgramVersion is an app version with the app it belongs to.
+func (s *State) ProgramVersion(id task.VersionID) (*Version, *App) {
+	v := s.versions.At(uint64(id))
+	return v, s.apps.At(uint64(v.App))
+}
+
+// Published reports whether a project has published a program.
+func (s *State) Published(project task.ProjectID, program task.Digest, meter uint16) bool {
+	_, ok := s.index.versions[versionKey{project, program, meter}]
+	return ok
+}
+
+// JobByID finds a job.
+func (s *State) JobByID(id task.JobID) (task.JobNumber, bool) {
+	n, ok := s.index.jobs[id]
+	return n, ok
+}
+
+// Job is a job by number, with its specification.
+func (s *State) Job(n task.JobNumber) (*Job, *task.JobSpec) {
+	return s.jobs.At(uint64(n)), s.index.specs[n]
+}
+
+// Jobs is how many jobs there have been; their numbers are 1 to that.
+func (s *State) Jobs() task.JobNumber { return task.JobNumber(s.jobs.Len() - 1) }
+
+// ActiveJobs are the running jobs in the order of submission. The slice is not
+// to be changed, nor kept beyond the next Apply.
+func (s *State) ActiveJobs() []task.JobNumber { return s.index.active }
+
+// Stage is a stage by number.
+func (s *State) Stage(id task.StageID) *Stage { return s.stages.At(uint64(id)) }
+
+// CurrentStage is the highest level of a job that was opened.
+func (s *State) CurrentStage(n task.JobNumber) task.StageID {
+	stages := s.jobs.At(uint64(n)).Stages
+	return stages[len(stages)-1]
+}
+
+// StageReleased reports whether all chunks of a stage are released.
+func (s *State) StageReleased(id task.StageID) bool { return s.stageReleased(id) }
+
+// Task is the record of a task; there is none at or above the stage's cursor.
+func (s *State) Task(stage task.StageID, i uint64) (*Task, bool) {
+	if i >= s.tasks[stage].tasks.Len() {
+		return nil, false
+	}
+	return s.tasks[stage].tasks.At(i), true
+}
+
+// ChunkReleased reports whether the results of a task's chunk are final.
+func (s *State) ChunkReleased(stage task.StageID, i uint64) bool {
+	return i < s.tasks[stage].tasks.Len() && s.chunkReleased(stage, i)
+}
+
+// Waiting finds the next task of a stage that wants an attempt, from a number
+// on. Tasks that were never touched are not among them.
+func (s *State) Waiting(stage task.StageID, from uint64) (uint64, bool) {
+	return s.index.stages[stage].waiting.next(from)
+}
+
+// WaitingCount is how many tasks Waiting goes through.
+func (s *State) WaitingCount(stage task.StageID) uint64 { return s.index.stages[stage].waiting.count }
+
+// Ripe finds the next task of a stage that is to be judged.
+func (s *State) Ripe(stage task.StageID, from uint64) (uint64, bool) {
+	return s.index.stages[stage].ripe.next(from)
+}
+
+// ProjectOpen is how many attempts of a project are out.
+func (s *State) ProjectOpen(id task.ProjectID) int { return s.index.projectOpen[id] }
+
+// Attempt finds an attempt by the id that its host knows it by.
+func (s *State) Attempt(id task.AttemptID) (*Attempt, bool) {
+	_, a := s.attempt(id)
+	return a, a != nil
+}
+
+// Attempts calls fn for each attempt at a task, the latest first.
+func (s *State) Attempts(stage task.StageID, i uint64, fn func(task.AttemptID, *Attempt)) {
+	t, ok := s.Task(stage, i)
+	if !ok {
+		return
+	}
+	for slot := t.Last; slot != 0; {
+		a := s.attempts.At(uint64(slot))
+		fn(attemptID(slot, a), a)
+		slot = a.Previous
+	}
+}
+
+// OpenOf calls fn for each open attempt of a host, in no particular order.
+func (s *State) OpenOf(host task.HostID, fn func(task.AttemptID, *Attempt)) {
+	for _, slot := range s.index.open[host] {
+		a := s.attempts.At(uint64(slot))
+		fn(attemptID(slot, a), a)
+	}
+}
+
+// OpenCount is how many attempts a host holds.
+func (s *State) OpenCount(host task.HostID) int { return len(s.index.open[host]) }
+
+// AcceptedResult is the result of an accepted task.
+func (s *State) AcceptedResult(t *Task) *Attempt { return s.attempts.At(uint64(t.Accepted)) }
+
+// NextReleasable finds a chunk of a stage, from a number on, of which every
+// task has its verdict and that is not released.
+func (s *State) NextReleasable(stage task.StageID, from uint64) (uint64, bool) {
+	st, chunks := s.stages.At(uint64(stage)), &s.tasks[stage].chunks
+	for c := from; c < chunks.Len(); c++ {
+		if k := chunks.At(c); !k.Released && uint64(k.Decided) == chunkSize(st.Count, c) {
+			return c, true
+		}
+	}
+	return 0, false
+}
+
+// Released is how many tasks of a stage lie in released chunks.
+func (s *State) Released(stage task.StageID) uint64 {
+	st, chunks := s.stages.At(uint64(stage)), &s.tasks[stage].chunks
+	n := uint64(0)
+	for c := range chunks.Len() {
+		if chunks.At(c).Released {
+			n += chunkSize(st.Count, c)
+		}
+	}
+	return n
+}
+
+// Expired collects up to limit open attempts whose deadline is not after now.
+// It corrects the index's estimates as it goes, so only one goroutine may call
+// it, and never at the same time as Apply.
+func (s *State) Expired(now task.Millis, limit int) []task.AttemptID {
+	var expired []task.AttemptID
+	for id := uint64(1); id < s.stages.Len(); id++ {
+		x := &s.index.stages[id]
+		for c := range x.soonest {
+			if x.soonest[c] > now {
+				continue
+			}
+			x.soonest[c] = s.scanChunk(task.StageID(id), uint64(c), now, &expired)
+			if len(expired) >= limit {
+				return expired[:limit]
+			}
+		}
+	}
+	return expired
+}
+
+// scanChunk adds a chunk's expired attempts and returns when the next of its
+// attempts expires. Those it adds count as not yet expired, so that they are
+// found again should the entry that ends them be lost.
+func (s *State) scanChunk(stage task.StageID, chunk uint64, now task.Millis, expired *[]task.AttemptID) task.Millis {
+	soonest := never
+	tasks := &s.tasks[stage].tasks
+	for i := chunk * ChunkTasks; i < min((chunk+1)*ChunkTasks, tasks.Len()); i++ {
+		t := tasks.At(i)
+		if t.Open == 0 {
+			continue
+		}
+		for slot := t.Last; slot != 0; {
+			a := s.attempts.At(uint64(slot))
+			if a.State == AttemptOpen {
+				soonest = min(soonest, a.Deadline)
+				if a.Deadline <= now {
+					*expired = append(*expired, attemptID(slot, a))
+				}
+			}
+			slot = a.Previous
+		}
+	}
+	return soonest
+}
