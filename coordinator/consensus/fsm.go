@@ -1,0 +1,139 @@
+package consensus
+
+import (
+	"bufio"
+	"fmt"
+	"io"
+	"sync"
+
+	"github.com/hashicorp/raft"
+
+	"github.com/sheafgrid/sheaf/coordinator/state"
+	"github.com/sheafgrid/sheaf/task"
+)
+
+// fsm is the adapter between raft and the state machine.
+type fsm struct {
+	fatal *latch
+
+	mu      sync.RWMutex
+	state   *state.State
+	index   uint64 // of the last entry applied
+	changed chan struct{}
+
+	unsnapshotted int64 // bytes applied since the last snapshot
+}
+
+func newFSM(fatal *latch) *fsm {
+	return &fsm{fatal: fatal, state: state.New(), changed: make(chan struct{})}
+}
+
+// Apply applies one entry.
+func (f *fsm) Apply(l *raft.Log) any {
+	return f.ApplyBatch([]*raft.Log{l})[0]
+}
+
+// ApplyBatch applies committed entries under one lock. An entry that cannot be
+// decoded ends the node: from then on nothing is applied (R4).
+func (f *fsm) ApplyBatch(logs []*raft.Log) []any {
+	out := make([]any, len(logs))
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for i, l := range logs {
+		out[i] = f.applyOne(l)
+	}
+	close(f.changed)
+	f.changed = make(chan struct{})
+	return out
+}
+
+// applyOne returns []state.Result, or an error once the node has failed.
+func (f *fsm) applyOne(l *raft.Log) any {
+	if err := f.fatal.err(); err != nil {
+		return err
+	}
+	f.index = l.Index
+	if l.Type != raft.LogCommand {
+		return nil
+	}
+	now, commands, err := state.DecodeEntry(l.Data)
+	if err != nil {
+		return f.fatal.set(fmt.Errorf("entry %d of the log: %w", l.Index, err))
+	}
+	f.unsnapshotted += int64(len(l.Data))
+	return f.state.Apply(now, commands)
+}
+
+// Snapshot takes a copy without copying; Persist writes it while Apply goes on.
+func (f *fsm) Snapshot() (raft.FSMSnapshot, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if err := f.fatal.err(); err != nil {
+		return nil, err
+	}
+	f.unsnapshotted = 0
+	return &snapshot{frozen: f.state.Freeze()}, nil
+}
+
+// Restore replaces the state by a snapshot's. The old state stays until the
+// new one is whole; a snapshot that cannot be read ends the node.
+func (f *fsm) Restore(r io.ReadCloser) error {
+	defer r.Close()
+	s, err := state.Restore(bufio.NewReaderSize(r, 1<<20))
+	if err != nil {
+		return f.fatal.set(err)
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.state = s
+	f.unsnapshotted = 0
+	close(f.changed)
+	f.changed = make(chan struct{})
+	return nil
+}
+
+func (f *fsm) view(fn func(*state.State)) {
+	f.mu.RLock()
+	defer f.mu.RUnlock()
+	fn(f.state)
+}
+
+func (f *fsm) digest() (uint64, task.Digest) {
+	f.mu.RLock()
+	defer f.mu.RUnlock()
+	return f.index, f.state.Digest()
+}
+
+// next is closed when the state has changed after this call.
+func (f *fsm) next() <-chan struct{} {
+	f.mu.RLock()
+	defer f.mu.RUnlock()
+	return f.changed
+}
+
+func (f *fsm) bytesSinceSnapshot() int64 {
+	f.mu.RLock()
+	defer f.mu.RUnlock()
+	return f.unsnapshotted
+}
+
+// snapshot is a frozen state on its way to the disk.
+type snapshot struct{ frozen *state.Frozen }
+
+// Persist writes the snapshot. Cancel is for failures only: a snapshot that is
+// cancelled after it was written would let raft drop the log it stands for.
+func (s *snapshot) Persist(sink raft.SnapshotSink) error {
+	w := bufio.NewWriterSize(sink, 1<<20)
+	_, err := s.frozen.Write(w)
+	if err == nil {
+		err = w.Flush()
+	}
+	if err != nil {
+		_ = sink.Cancel() // the first error is the one to report
+		return fmt.Errorf("snapshot %s: %w", sink.ID(), err)
+	}
+	return sink.Close()
+}
+
+// Release lets Apply change pages in place again.
+func (s *snapshot) Release() { s.frozen.Release() }

@@ -1,0 +1,186 @@
+package consensus
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/hashicorp/raft"
+
+	"github.com/sheafgrid/sheaf/coordinator/state"
+)
+
+// maxBatch bounds the commands of one log entry, in bytes.
+const maxBatch = 256 << 10
+
+// maxQueued bounds the commands that wait for the log, in bytes.
+const maxQueued = 64 << 20
+
+// inFlight is how many entries may be on their way at once: while one is
+// being written, the next one fills up.
+const inFlight = 2
+
+// proposal is one command on its way through the log.
+type proposal struct {
+	command []byte
+	done    chan outcome
+}
+
+type outcome struct {
+	result state.Result
+	err    error
+}
+
+// queue holds proposals until an entry is made of them.
+type queue struct {
+	mu      sync.Mutex
+	waiting []*proposal
+	bytes   int
+	closed  bool
+	kick    chan struct{}
+}
+
+func newQueue() *queue { return &queue{kick: make(chan struct{}, 1)} }
+
+func (q *queue) add(p *proposal) error {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if q.closed {
+		return ErrNotLeader
+	}
+	if q.bytes+len(p.command) > maxQueued {
+		return ErrOverloaded
+	}
+	q.waiting = append(q.waiting, p)
+	q.bytes += len(p.command)
+	select {
+	case q.kick <- struct{}{}:
+	default:
+	}
+	return nil
+}
+
+// take removes what fits into one entry, at least one proposal if any waits.
+func (q *queue) take() []*proposal {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	n, size := 0, 0
+	for n < len(q.waiting) && (n == 0 || size+len(q.waiting[n].command) <= maxBatch) {
+		size += len(q.waiting[n].command)
+		n++
+	}
+	batch := q.waiting[:n:n]
+	q.waiting = q.waiting[n:]
+	q.bytes -= size
+	if len(q.waiting) > 0 {
+		select {
+		case q.kick <- struct{}{}:
+		default:
+		}
+	}
+	return batch
+}
+
+// close refuses everything that waits, and everything after it.
+func (q *queue) close() {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.closed = true
+	for _, p := range q.waiting {
+		p.done <- outcome{err: ErrNotLeader}
+	}
+	q.waiting = nil
+}
+
+// Propose puts a command through the log and returns what it came to, once it
+// is applied here. If ctx ends first, the command may still be applied.
+func (n *Node) Propose(ctx context.Context, c state.Command) (state.Result, error) {
+	if err := n.fatal.err(); err != nil {
+		return state.Result{}, err
+	}
+	if !n.Serving() {
+		return state.Result{}, ErrNotLeader
+	}
+	p := &proposal{command: state.EncodeCommand(c), done: make(chan outcome, 1)}
+	if len(p.command) > maxBatch {
+		return state.Result{}, fmt.Errorf("command %T of %d bytes, at most %d fit into the log", c, len(p.command), maxBatch)
+	}
+	if err := n.queue.add(p); err != nil {
+		return state.Result{}, err
+	}
+	select {
+	case o := <-p.done:
+		return o.result, o.err
+	case <-ctx.Done():
+		return state.Result{}, fmt.Errorf("%w: %w", ErrUnknown, ctx.Err())
+	}
+}
+
+// propose makes entries of what waits and hands them to raft.
+func (n *Node) propose(ctx context.Context) error {
+	type entry struct {
+		batch  []*proposal
+		future raft.ApplyFuture
+	}
+	entries := make(chan entry, inFlight-1) // one more is being waited for
+	var wg sync.WaitGroup
+	defer wg.Wait()
+	defer close(entries)
+	wg.Go(func() {
+		for e := range entries {
+			deliver(e.batch, e.future)
+		}
+	})
+	for {
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-n.queue.kick:
+		}
+		batch := n.queue.take()
+		if len(batch) == 0 {
+			continue
+		}
+		e := state.Entry{Now: n.clock.now(n.cfg.Now())}
+		for _, p := range batch {
+			e.Commands = append(e.Commands, p.command)
+		}
+		entries <- entry{batch, n.raft.Apply(state.EncodeEntry(e), 5*time.Second)}
+	}
+}
+
+// deliver waits for one entry and tells each proposer what became of it.
+func deliver(batch []*proposal, f raft.ApplyFuture) {
+	err := f.Error()
+	if err == nil {
+		if failed, ok := f.Response().(error); ok {
+			err = failed
+		}
+	}
+	if err != nil {
+		err = leadershipError(err)
+		for _, p := range batch {
+			p.done <- outcome{err: err}
+		}
+		return
+	}
+	results := f.Response().([]state.Result)
+	for i, p := range batch {
+		p.done <- outcome{result: results[i]}
+	}
+}
+
+// leadershipError sorts raft's errors into what a caller can act on.
+func leadershipError(err error) error {
+	switch {
+	case errors.Is(err, raft.ErrNotLeader), errors.Is(err, raft.ErrLeadershipTransferInProgress):
+		return ErrNotLeader
+	case errors.Is(err, raft.ErrEnqueueTimeout):
+		return ErrOverloaded
+	case errors.Is(err, raft.ErrLeadershipLost), errors.Is(err, raft.ErrAbortedByRestore), errors.Is(err, raft.ErrRaftShutdown):
+		return fmt.Errorf("%w (%w)", ErrUnknown, err)
+	}
+	return err
+}
