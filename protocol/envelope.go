@@ -158,3 +158,18 @@ func VerifyUpload(key task.Key, cluster task.ClusterID, blob task.Digest, signat
 func uploadText(cluster task.ClusterID, blob task.Digest) []byte {
 	return fmt.Appendf(nil, "sheaf upload 1\n%s\n%s\n", cluster, blob)
 }
+
+// SignRead signs a reading of what only its holder may see: a path, at a
+// cluster time. Reading changes nothing and needs no number.
+func SignRead(key ed25519.PrivateKey, cluster task.ClusterID, path string, at task.Millis) []byte {
+	return ed25519.Sign(key, readText(cluster, path, at))
+}
+
+// VerifyRead reports whether a key signed a reading.
+func VerifyRead(key task.Key, cluster task.ClusterID, path string, at task.Millis, signature []byte) bool {
+	return len(signature) == ed25519.SignatureSize && ed25519.Verify(key[:], readText(cluster, path, at), signature)
+}
+
+func readText(cluster task.ClusterID, path string, at task.Millis) []byte {
+	return fmt.Appendf(nil, "sheaf read 1\n%s\n%s\n%d\n", cluster, path, at)
+}
