@@ -23,6 +23,16 @@ type HostFacts struct {
 	Memory uint64 `msgpack:"m"` // bytes offered to one task
 }
 
+// Check refuses facts that do not fit into a record. Its error is an *Error.
+func (f *HostFacts) Check() error {
+	for _, text := range []string{f.Client, f.OS, f.Arch} {
+		if len(text) > 64 {
+			return Refuse(CodeInvalid, "host facts: a text of %d bytes, at most 64 are allowed", len(text))
+		}
+	}
+	return nil
+}
+
 // Exchange is everything that a host says in one contact.
 type Exchange struct {
 	Reports  []Report         `msgpack:"r,omitempty"`
