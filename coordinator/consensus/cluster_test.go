@@ -174,7 +174,9 @@ func (c *cluster) equal() {
 func project(n int) *state.CreateProject {
 	k := task.Key{byte(n), byte(n >> 8), 1}
 	return &state.CreateProject{
-		Request: state.Request{Key: k, Session: 1, Number: 1, Sum: task.Digest{byte(n), byte(n >> 8)}},
+		Request: state.Request{
+			Key: k, Session: 1, Opened: task.Millis(time.Now().UnixMilli()), Number: 1, Sum: task.Digest{byte(n), byte(n >> 8)},
+		},
 		Name:    fmt.Sprint("p", n),
 	}
 }

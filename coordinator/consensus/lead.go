@@ -67,7 +67,13 @@ func (n *Node) lead(ctx context.Context) {
 	if ctx.Err() != nil {
 		return
 	}
-	n.View(func(s *state.State) { n.clock.set(s.Cluster().Now, n.cfg.Now()) })
+	n.View(func(s *state.State) {
+		base := s.Cluster().Now
+		if base == 0 { // a new cluster: its time begins at the wall's
+			base = task.Millis(time.Now().UnixMilli())
+		}
+		n.clock.set(base, n.cfg.Now())
+	})
 	n.serving.Store(true)
 	n.cfg.Logger.Info("this node leads", "term", n.raft.CurrentTerm())
 	defer n.cfg.Logger.Info("this node leads no longer")

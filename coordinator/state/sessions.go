@@ -5,9 +5,11 @@ import (
 	"github.com/sheafgrid/sheaf/task"
 )
 
-// SessionOpenWindow is how old the time in a session's first request may be.
-// It is shorter than any session is kept, so that a request whose session was
-// forgotten can never open it again.
+// SessionOpenWindow is how far the time in a session's first request may lie
+// from cluster time: before it, because somebody was slow; after it, because a
+// leader that told it died before it logged an entry. It is far shorter than
+// any session is kept, so that a request whose session was forgotten can never
+// open it again.
 const SessionOpenWindow task.Millis = 60 * 60 * 1000
 
 // SessionKept is how long a session is kept after its last request.
@@ -20,11 +22,12 @@ type sessionKey struct {
 
 // Precheck says what is known of a request before it is proposed: whether it
 // was carried out already (then result is its answer), or is refused as it
-// stands. The same is decided again in Apply; this only saves a log entry.
-func (s *State) Precheck(q Request) (result Result, known bool) {
+// stands. now is cluster time by the leader's clock, which runs ahead of the
+// last entry. The same is decided again in Apply; this only saves a log entry.
+func (s *State) Precheck(q Request, now task.Millis) (result Result, known bool) {
 	i, ok := s.index.sessions[sessionKey{q.Key, q.Session}]
 	if !ok {
-		if q.Opened > s.cluster.Now || q.Opened < s.cluster.Now-SessionOpenWindow {
+		if q.Opened > now+SessionOpenWindow || q.Opened < now-SessionOpenWindow {
 			return refused(protocol.Refuse(protocol.CodeSession, "the session is not known (any more); ask for the cluster's time and open another one")), true
 		}
 		return Result{}, false
@@ -45,7 +48,7 @@ func (s *State) Precheck(q Request) (result Result, known bool) {
 // the session's last, and what it answers is kept for a repetition. Refusals
 // by do are kept too.
 func (s *State) numbered(q Request, do func() Answer) Result {
-	if r, known := s.Precheck(q); known {
+	if r, known := s.Precheck(q, s.cluster.Now); known {
 		return r
 	}
 	answer := do()

@@ -130,7 +130,7 @@ func TestR2ForgottenSessionStaysShut(t *testing.T) {
 	fresh := opening
 	fresh.Opened = w.s.Cluster().Now
 	w.must(&state.Exchange{Request: fresh})
-	fresh.Session, fresh.Opened = 5, w.s.Cluster().Now+1
+	fresh.Session, fresh.Opened = 5, w.s.Cluster().Now+state.SessionOpenWindow+1
 	if r := w.apply(&state.Exchange{Request: fresh})[0]; !protocol.HasCode(r.Answer.Error, protocol.CodeSession) {
 		t.Errorf("R2: opened in the future: %+v", r)
 	}

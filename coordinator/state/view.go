@@ -56,6 +56,9 @@ func (s *State) Hosts(fn func(task.HostID, *Host)) {
 	}
 }
 
+// HostCount is how many hosts have enrolled.
+func (s *State) HostCount() int { return int(s.hosts.Len() - 1) }
+
 // Account is an account by number.
 func (s *State) Account(id task.AccountID) *Account { return s.accounts.At(uint64(id)) }
 

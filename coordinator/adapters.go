@@ -1,0 +1,125 @@
+package coordinator
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+
+	"github.com/sheafgrid/sheaf/coordinator/blobs"
+	"github.com/sheafgrid/sheaf/coordinator/consensus"
+	"github.com/sheafgrid/sheaf/coordinator/state"
+	"github.com/sheafgrid/sheaf/protocol"
+	"github.com/sheafgrid/sheaf/storage"
+	"github.com/sheafgrid/sheaf/task"
+)
+
+// node is the consensus node as the packages above the log want it: its errors
+// say to a caller over the network what to do.
+type node struct{ *consensus.Node }
+
+// Propose puts a command through the log.
+func (n node) Propose(ctx context.Context, c state.Command) (state.Result, error) {
+	r, err := n.Node.Propose(ctx, c)
+	switch {
+	case errors.Is(err, consensus.ErrNotLeader), errors.Is(err, consensus.ErrUnknown):
+		err = &protocol.Error{Code: protocol.CodeNoLeader, Text: "the cluster is choosing a leader; send the same request again", RetryMillis: 300}
+	case errors.Is(err, consensus.ErrOverloaded):
+		err = &protocol.Error{Code: protocol.CodeOverloaded, Text: "more requests than the cluster can take now; send the same request again later", RetryMillis: 2000}
+	}
+	return r, err
+}
+
+// Status is how the node stands.
+func (n node) Status() protocol.NodeView {
+	s := n.Node.Status()
+	return protocol.NodeView{Node: s.Node, Leader: s.Leader, Serving: s.Serving, Term: s.Term, Last: s.Last, Applied: s.Applied}
+}
+
+// area is one of the two kinds of blobs.
+type area struct {
+	store *blobs.Store
+	area  blobs.Area
+}
+
+func (a area) Put(ctx context.Context, digest task.Digest, size int64, r io.Reader) error {
+	return a.store.Put(ctx, a.area, digest, size, r)
+}
+
+func (a area) PutBatch(ctx context.Context, small []storage.Small) error {
+	return a.store.PutBatch(ctx, a.area, small)
+}
+
+func (a area) Open(ctx context.Context, digest task.Digest) (storage.Blob, error) {
+	return a.store.Open(ctx, a.area, digest)
+}
+
+func (a area) ReadAll(ctx context.Context, digest task.Digest, limit int64) ([]byte, error) {
+	return a.store.ReadAll(ctx, a.area, digest, limit)
+}
+
+func (a area) Have(ctx context.Context, digest task.Digest) (bool, error) {
+	return a.store.Have(ctx, a.area, digest)
+}
+
+// sweepBlobs is what the leader's loops need of the blobs.
+type sweepBlobs struct{ store *blobs.Store }
+
+func (b sweepBlobs) ReadOutput(ctx context.Context, digest task.Digest, limit int64) ([]byte, error) {
+	return b.store.ReadAll(ctx, blobs.Outputs, digest, limit)
+}
+
+func (b sweepBlobs) Publish(ctx context.Context, digest task.Digest) error {
+	return b.store.Publish(ctx, digest)
+}
+
+func (b sweepBlobs) PutPublic(ctx context.Context, small []storage.Small) error {
+	return b.store.PutBatch(ctx, blobs.Public, small)
+}
+
+func (b sweepBlobs) PutPublicLarge(ctx context.Context, digest task.Digest, size int64, r io.Reader) error {
+	return b.store.Put(ctx, blobs.Public, digest, size, r)
+}
+
+// otherVoters are the stores of the other members whose votes count: a blob
+// must be on a majority of the same nodes that the log is.
+func (a *assembly) otherVoters() ([]blobs.Peer, error) {
+	voters, err := a.node.Voters()
+	if err != nil {
+		return nil, err
+	}
+	var peers []blobs.Peer
+	proof := blobs.Proof(a.parts.Identity.Secret)
+	for name := range voters {
+		if name == a.parts.Identity.Node {
+			continue
+		}
+		if url := a.urlOf(name); url != "" {
+			peers = append(peers, blobs.NewPeer(name, url, proof, a.parts.Peers))
+		} else {
+			peers = append(peers, unknownPeer(name))
+		}
+	}
+	return peers, nil
+}
+
+// unknownPeer is a voter whose address this node has not learned yet. It
+// counts, and has nothing.
+type unknownPeer task.NodeID
+
+func (p unknownPeer) Name() task.NodeID { return task.NodeID(p) }
+
+func (p unknownPeer) err() error {
+	return fmt.Errorf("the address of node %s is not known here", string(p))
+}
+
+func (p unknownPeer) Put(context.Context, blobs.Area, task.Digest, int64, io.Reader) error {
+	return p.err()
+}
+
+func (p unknownPeer) PutBatch(context.Context, blobs.Area, []storage.Small) error { return p.err() }
+
+func (p unknownPeer) Get(context.Context, blobs.Area, task.Digest) (int64, io.ReadCloser, error) {
+	return 0, io.NopCloser(bytes.NewReader(nil)), p.err()
+}

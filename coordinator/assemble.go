@@ -1,0 +1,169 @@
+package coordinator
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"math/rand/v2"
+	"net/http"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/sheafgrid/sheaf/coordinator/blobs"
+	"github.com/sheafgrid/sheaf/coordinator/consensus"
+	"github.com/sheafgrid/sheaf/coordinator/dispatch"
+	"github.com/sheafgrid/sheaf/coordinator/httpapi"
+	"github.com/sheafgrid/sheaf/coordinator/state"
+	"github.com/sheafgrid/sheaf/coordinator/sweep"
+	"github.com/sheafgrid/sheaf/storage"
+	"github.com/sheafgrid/sheaf/task"
+	"github.com/sheafgrid/sheaf/web"
+)
+
+// Parts are what a node is put together from. Open makes real ones; tests
+// bring some that live in memory.
+type Parts struct {
+	Identity Identity
+	Raft     consensus.Stores
+	Public   storage.Blobs
+	Outputs  storage.Blobs
+	Peers    *http.Client // reaches other coordinators
+	Join     string       // URL of a member, for the first start
+	Local    bool         // this node is reached from this machine alone
+	Timing   consensus.Timing
+	Now      func() int64 // monotonic milliseconds; nil: the process's own
+	Logger   *slog.Logger
+}
+
+// assembly is a node without its files and ports.
+type assembly struct {
+	parts    Parts
+	node     node
+	blobs    *blobs.Store
+	dispatch *dispatch.Dispatcher
+	sweep    *sweep.Sweeper
+	mux      *http.ServeMux
+}
+
+// Assemble puts a node together. Its Run must follow.
+func Assemble(p Parts) (*Assembly, error) { return assemble(p) }
+
+// Assembly is a node without its files and ports: a handler of HTTP requests,
+// and something to run.
+type Assembly = assembly
+
+func assemble(p Parts) (*assembly, error) {
+	a := &assembly{parts: p}
+	a.blobs = blobs.New(p.Public, p.Outputs, a.otherVoters, p.Logger)
+	started, err := p.Raft.HasState()
+	if err != nil {
+		return nil, err
+	}
+	a.node.Node, err = consensus.Open(consensus.Config{
+		Node: p.Identity.Node, Stores: p.Raft, Timing: p.Timing, Logger: p.Logger, Lead: a.lead, Now: p.Now,
+	})
+	if err != nil {
+		return nil, err
+	}
+	if !started && p.Identity.Bootstrap != nil {
+		if err := a.node.Bootstrap(p.Identity.Raft); err != nil {
+			return nil, err
+		}
+	}
+	return a, a.openAPI()
+}
+
+func (a *assembly) openAPI() error {
+	pages, err := web.New()
+	if err != nil {
+		return err
+	}
+	public, outputs := area{a.blobs, blobs.Public}, area{a.blobs, blobs.Outputs}
+	rnd := rand.New(rand.NewPCG(rand.Uint64(), rand.Uint64()))
+	a.dispatch = dispatch.New(a.node, outputs, dispatch.NewTasks(public), rnd, a.parts.Logger)
+	a.sweep = sweep.New(a.node, sweepBlobs{a.blobs}, a.parts.Logger)
+	api := httpapi.New(httpapi.Config{
+		Name: a.parts.Identity.Node, Cluster: a.parts.Identity.Cluster, Node: a.node, Exchange: a.dispatch, Public: public, Outputs: outputs,
+		Forward: a.parts.Peers, Pages: pages, Logger: a.parts.Logger,
+	})
+	a.mux = http.NewServeMux()
+	a.mux.HandleFunc("POST "+pathJoin, a.serveJoin)
+	a.mux.HandleFunc("POST "+pathAdmit, a.serveAdmit)
+	a.mux.Handle("/internal/", a.blobs.Handler(func() string { return blobs.Proof(a.parts.Identity.Secret) }))
+	a.mux.Handle("/", api)
+	return nil
+}
+
+// Handler answers HTTP requests of clients, publishers, browsers and peers.
+func (a *assembly) Handler() http.Handler { return a.mux }
+
+// Run keeps the node going until ctx ends or it fails.
+func (a *assembly) Run(ctx context.Context) error {
+	g, ctx := errgroup.WithContext(ctx)
+	g.Go(func() error { return a.node.Run(ctx) })
+	g.Go(func() error { return a.seekAdmission(ctx) })
+	err := g.Wait()
+	a.blobs.Close()
+	a.parts.Peers.CloseIdleConnections()
+	if errors.Is(err, context.Canceled) {
+		return nil
+	}
+	return err
+}
+
+// Info says who a node is and where it is reached.
+type Info struct {
+	Node    task.NodeID
+	Cluster task.ClusterID
+	URL     string
+	Raft    string
+	Token   string // lets another coordinator join
+}
+
+// Info says who the node is and where it is reached.
+func (a *assembly) Info() Info {
+	id := &a.parts.Identity
+	return Info{Node: id.Node, Cluster: id.Cluster, URL: id.URL, Raft: id.Raft, Token: joinToken(id.Secret)}
+}
+
+// State calls fn with the node's replica of the state, to be read only.
+func (a *assembly) State(fn func(*state.State)) { a.node.View(fn) }
+
+// Status is how the node stands.
+func (a *assembly) Status() consensus.Status { return a.node.Node.Status() }
+
+// Digest is the digest of the node's state, and the log index it belongs to.
+func (a *assembly) Digest() (uint64, task.Digest) { return a.node.Digest() }
+
+// Snapshot writes a snapshot now.
+func (a *assembly) Snapshot() error { return a.node.Snapshot() }
+
+// lead is what this node does while it leads.
+func (a *assembly) lead(ctx context.Context) error {
+	a.dispatch.Reset()
+	if err := a.initCluster(ctx); err != nil {
+		return err
+	}
+	return a.sweep.Run(ctx)
+}
+
+// initCluster writes a new cluster's first entry.
+func (a *assembly) initCluster(ctx context.Context) error {
+	fresh := false
+	a.node.View(func(s *state.State) { fresh = s.Cluster().ID.IsZero() })
+	id := &a.parts.Identity
+	if b := id.Bootstrap; fresh && b != nil {
+		_, err := a.node.Node.Propose(ctx, &state.InitCluster{
+			ID: id.Cluster, Secret: id.Secret, Operator: b.Operator, Anyone: b.Anyone, Publishers: b.Publishers,
+		})
+		if errors.Is(err, consensus.ErrNotLeader) || errors.Is(err, consensus.ErrUnknown) {
+			return nil // the next leader, this node again, does it
+		}
+		return err
+	}
+	return nil
+}
+
+// Voters are the members whose votes count, with the addresses at which their
+// peers reach them.
+func (a *assembly) Voters() (map[task.NodeID]string, error) { return a.node.Voters() }

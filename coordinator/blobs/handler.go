@@ -1,0 +1,148 @@
+package blobs
+
+import (
+	"crypto/hmac"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"strconv"
+
+	"github.com/sheafgrid/sheaf/internal/wire"
+	"github.com/sheafgrid/sheaf/storage"
+	"github.com/sheafgrid/sheaf/task"
+)
+
+// Paths and headers that only coordinators use among themselves.
+const (
+	pathPrefix  = "/internal/v1/"
+	headerProof = "Sheaf-Node-Proof"
+)
+
+// frameBatch is the kind of frame of a batch of small blobs.
+const frameBatch uint16 = 48
+
+// maxBatch bounds a batch on its way, in bytes.
+const maxBatch = 16 << 20
+
+type batch struct {
+	Blobs []batchBlob `msgpack:"b,omitempty"`
+}
+
+type batchBlob struct {
+	Digest task.Digest `msgpack:"d"`
+	Bytes  []byte      `msgpack:"b,omitempty"`
+}
+
+// Proof is what a coordinator shows to its peers.
+func Proof(secret []byte) string {
+	mac := hmac.New(sha256.New, secret)
+	mac.Write([]byte("sheaf internal http 1"))
+	return hex.EncodeToString(mac.Sum(nil))
+}
+
+// Handler serves this node's stores to its peers, under /internal/v1/. proof
+// is what they must show.
+func (s *Store) Handler(proof func() string) http.Handler {
+	mux := http.NewServeMux()
+	mux.HandleFunc("PUT "+pathPrefix+"{area}/{digest}", s.servePut)
+	mux.HandleFunc("GET "+pathPrefix+"{area}/{digest}", s.serveGet)
+	mux.HandleFunc("POST "+pathPrefix+"{area}", s.serveBatch)
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if want := proof(); want == "" || !hmac.Equal([]byte(r.Header.Get(headerProof)), []byte(want)) {
+			http.Error(w, "only coordinators of this cluster are served here", http.StatusForbidden)
+			return
+		}
+		mux.ServeHTTP(w, r)
+	})
+}
+
+func (s *Store) area(w http.ResponseWriter, r *http.Request) (storage.Blobs, bool) {
+	local, ok := s.local[Area(r.PathValue("area"))]
+	if !ok {
+		http.NotFound(w, r)
+	}
+	return local, ok
+}
+
+func (s *Store) servePut(w http.ResponseWriter, r *http.Request) {
+	local, ok := s.area(w, r)
+	if !ok {
+		return
+	}
+	digest, err := task.ParseDigest(r.PathValue("digest"))
+	if err != nil || r.ContentLength < 0 {
+		http.Error(w, "want a digest and a length", http.StatusBadRequest)
+		return
+	}
+	answer(w, local.Put(r.Context(), digest, r.ContentLength, r.Body))
+}
+
+func (s *Store) serveBatch(w http.ResponseWriter, r *http.Request) {
+	local, ok := s.area(w, r)
+	if !ok {
+		return
+	}
+	body, err := io.ReadAll(io.LimitReader(r.Body, maxBatch+1))
+	if err != nil {
+		http.Error(w, err.Error(), http.StatusBadRequest)
+		return
+	}
+	kind, payload, err := wire.Open(body, maxBatch)
+	var b batch
+	if err == nil && kind == frameBatch {
+		err = wire.UnmarshalLax(payload, &b)
+	}
+	if err != nil || kind != frameBatch {
+		http.Error(w, fmt.Sprintf("not a batch of blobs: %v", err), http.StatusBadRequest)
+		return
+	}
+	small := make([]storage.Small, len(b.Blobs))
+	for i, x := range b.Blobs {
+		small[i] = storage.Small{Digest: x.Digest, Bytes: x.Bytes}
+	}
+	answer(w, local.PutBatch(r.Context(), small))
+}
+
+func (s *Store) serveGet(w http.ResponseWriter, r *http.Request) {
+	local, ok := s.area(w, r)
+	if !ok {
+		return
+	}
+	digest, err := task.ParseDigest(r.PathValue("digest"))
+	if err != nil {
+		http.Error(w, err.Error(), http.StatusBadRequest)
+		return
+	}
+	b, err := local.Open(r.Context(), digest)
+	if err != nil {
+		answer(w, err)
+		return
+	}
+	defer b.Close()
+	w.Header().Set("Content-Length", strconv.FormatInt(b.Size(), 10))
+	w.Header().Set("Content-Type", "application/octet-stream")
+	// An error in the middle closes the connection: the peer sees a short body.
+	if _, err := io.Copy(w, io.NewSectionReader(b, 0, b.Size())); err != nil {
+		panic(http.ErrAbortHandler)
+	}
+}
+
+func answer(w http.ResponseWriter, err error) {
+	switch {
+	case err == nil:
+		w.WriteHeader(http.StatusNoContent)
+	case errors.Is(err, storage.ErrNotFound), errors.Is(err, storage.ErrCorrupt):
+		http.Error(w, err.Error(), http.StatusNotFound)
+	case errors.Is(err, storage.ErrNoSpace):
+		http.Error(w, err.Error(), http.StatusInsufficientStorage)
+	case errors.Is(err, storage.ErrMismatch), errors.Is(err, storage.ErrSource):
+		http.Error(w, err.Error(), http.StatusBadRequest)
+	case errors.Is(err, storage.ErrTooLarge):
+		http.Error(w, err.Error(), http.StatusRequestEntityTooLarge)
+	default:
+		http.Error(w, err.Error(), http.StatusInternalServerError)
+	}
+}

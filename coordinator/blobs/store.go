@@ -1,0 +1,203 @@
+package blobs
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/sheafgrid/sheaf/storage"
+	"github.com/sheafgrid/sheaf/task"
+)
+
+// Area is which of a node's stores a blob is in.
+type Area string
+
+// The areas.
+const (
+	Public  Area = "blobs"
+	Outputs Area = "outputs"
+)
+
+// ErrNoMajority is returned when too few nodes took a blob. It may be on some;
+// putting it again finishes the job.
+var ErrNoMajority = errors.New("too few coordinators could store the blob")
+
+// Peer is another coordinator's store.
+type Peer interface {
+	Name() task.NodeID
+	Put(ctx context.Context, area Area, digest task.Digest, size int64, r io.Reader) error
+	PutBatch(ctx context.Context, area Area, blobs []storage.Small) error
+	// Get returns the size of a blob and its bytes, or storage.ErrNotFound.
+	Get(ctx context.Context, area Area, digest task.Digest) (int64, io.ReadCloser, error)
+}
+
+// pushTimeout bounds how long a blob may take to one peer.
+const pushTimeout = 2 * time.Minute
+
+// Store is one node's view of the cluster's blobs.
+type Store struct {
+	local  map[Area]storage.Blobs
+	peers  func() ([]Peer, error)
+	log    *slog.Logger
+	pushes sync.WaitGroup
+}
+
+// New joins a node's own stores with its peers'. peers returns the other
+// voters at each call.
+func New(public, outputs storage.Blobs, peers func() ([]Peer, error), log *slog.Logger) *Store {
+	return &Store{local: map[Area]storage.Blobs{Public: public, Outputs: outputs}, peers: peers, log: log}
+}
+
+// Close waits for what is still on its way to slow peers.
+func (s *Store) Close() { s.pushes.Wait() }
+
+// Local is this node's own store of an area.
+func (s *Store) Local(area Area) storage.Blobs { return s.local[area] }
+
+// Put stores a blob, read from r, on a majority.
+func (s *Store) Put(ctx context.Context, area Area, digest task.Digest, size int64, r io.Reader) error {
+	if err := s.local[area].Put(ctx, digest, size, r); err != nil {
+		return err
+	}
+	return s.spread(ctx, digest.Short(), func(ctx context.Context, p Peer) error {
+		b, err := s.local[area].Open(ctx, digest)
+		if err != nil {
+			return err
+		}
+		defer b.Close()
+		return p.Put(ctx, area, digest, b.Size(), io.NewSectionReader(b, 0, b.Size()))
+	})
+}
+
+// PutBatch stores small blobs on a majority, at one cost for all.
+func (s *Store) PutBatch(ctx context.Context, area Area, blobs []storage.Small) error {
+	if len(blobs) == 0 {
+		return nil
+	}
+	if err := s.local[area].PutBatch(ctx, blobs); err != nil {
+		return err
+	}
+	return s.spread(ctx, fmt.Sprintf("%d blobs", len(blobs)), func(ctx context.Context, p Peer) error {
+		return p.PutBatch(ctx, area, blobs)
+	})
+}
+
+// spread pushes to all peers and returns once this node and they are a
+// majority.
+func (s *Store) spread(ctx context.Context, what string, push func(context.Context, Peer) error) error {
+	peers, err := s.peers()
+	if err != nil {
+		return fmt.Errorf("%s: %w: %w", what, ErrNoMajority, err)
+	}
+	answers := make(chan error, len(peers))
+	for _, p := range peers {
+		s.pushes.Go(func() {
+			// A slow peer is not left without the blob because a fast one
+			// made the majority.
+			ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), pushTimeout)
+			defer cancel()
+			if err := push(ctx, p); err != nil {
+				answers <- fmt.Errorf("node %s: %w", p.Name(), err)
+				return
+			}
+			answers <- nil
+		})
+	}
+	have, need := 1, (len(peers)+1)/2+1
+	var failed []error
+	for have < need {
+		if len(peers)-len(failed) < need-1 {
+			return fmt.Errorf("%s: %w: %w", what, ErrNoMajority, errors.Join(failed...))
+		}
+		select {
+		case err := <-answers:
+			if err != nil {
+				failed = append(failed, err)
+			} else {
+				have++
+			}
+		case <-ctx.Done():
+			return fmt.Errorf("%s: %w: %w", what, ErrNoMajority, ctx.Err())
+		}
+	}
+	return nil
+}
+
+// Open returns a blob for reading, fetched from a peer if this node lacks it.
+func (s *Store) Open(ctx context.Context, area Area, digest task.Digest) (storage.Blob, error) {
+	local := s.local[area]
+	b, err := local.Open(ctx, digest)
+	if err == nil || !errors.Is(err, storage.ErrNotFound) && !errors.Is(err, storage.ErrCorrupt) {
+		return b, err
+	}
+	if err := s.repair(ctx, area, digest, err); err != nil {
+		return nil, err
+	}
+	return local.Open(ctx, digest)
+}
+
+// repair fetches a blob from the first peer that has it whole.
+func (s *Store) repair(ctx context.Context, area Area, digest task.Digest, why error) error {
+	peers, err := s.peers()
+	if err != nil {
+		return errors.Join(why, err)
+	}
+	for _, p := range peers {
+		size, r, err := p.Get(ctx, area, digest)
+		if err != nil {
+			if !errors.Is(err, storage.ErrNotFound) {
+				why = errors.Join(why, fmt.Errorf("node %s: %w", p.Name(), err))
+			}
+			continue
+		}
+		err = s.local[area].Put(ctx, digest, size, r)
+		_ = r.Close() // its bytes were verified or refused
+		if err == nil {
+			s.log.Info("fetched a blob from a peer", "blob", digest.Short(), "area", area, "peer", p.Name(), "bytes", size)
+			return nil
+		}
+		why = errors.Join(why, fmt.Errorf("node %s: %w", p.Name(), err))
+	}
+	return why
+}
+
+// ReadAll returns a whole blob of at most limit bytes. A copy that turns out
+// to be damaged is fetched again from a peer.
+func (s *Store) ReadAll(ctx context.Context, area Area, digest task.Digest, limit int64) ([]byte, error) {
+	b, err := storage.ReadAll(ctx, s.local[area], digest, limit)
+	if !errors.Is(err, storage.ErrNotFound) && !errors.Is(err, storage.ErrCorrupt) {
+		return b, err
+	}
+	if err := s.repair(ctx, area, digest, err); err != nil {
+		return nil, err
+	}
+	return storage.ReadAll(ctx, s.local[area], digest, limit)
+}
+
+// Have reports whether the blob can be read here, fetching it if need be.
+func (s *Store) Have(ctx context.Context, area Area, digest task.Digest) (bool, error) {
+	ok, err := s.local[area].Has(ctx, digest)
+	if ok || err != nil {
+		return ok, err
+	}
+	err = s.repair(ctx, area, digest, storage.ErrNotFound)
+	if errors.Is(err, storage.ErrNotFound) {
+		return false, nil
+	}
+	return err == nil, err
+}
+
+// Publish makes an output readable for everybody: it is copied into the public
+// area, on a majority.
+func (s *Store) Publish(ctx context.Context, digest task.Digest) error {
+	b, err := s.Open(ctx, Outputs, digest)
+	if err != nil {
+		return fmt.Errorf("output %s: %w", digest.Short(), err)
+	}
+	defer b.Close()
+	return s.Put(ctx, Public, digest, b.Size(), io.NewSectionReader(b, 0, b.Size()))
+}

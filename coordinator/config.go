@@ -1,0 +1,87 @@
+package coordinator
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"net/url"
+	"os"
+	"strconv"
+
+	"github.com/sheafgrid/sheaf/coordinator/consensus"
+	"github.com/sheafgrid/sheaf/task"
+)
+
+// raftPortAbove is how far above the port for clients that for other
+// coordinators is, unless it is given.
+const raftPortAbove = 1000
+
+// complete checks a configuration and fills in what was left out.
+func (c *Config) complete() error {
+	if c.Logger == nil {
+		return errors.New("coordinator: no logger")
+	}
+	if c.Dir == "" {
+		return errors.New("no data folder is named; give one with --data DIR")
+	}
+	host, port, err := splitAddress(c.Listen)
+	if err != nil {
+		return fmt.Errorf("address for clients %q: %w; give it as --listen HOST:PORT", c.Listen, err)
+	}
+	if c.Raft == "" {
+		c.Raft = net.JoinHostPort(host, strconv.Itoa(port+raftPortAbove))
+	}
+	if _, _, err := splitAddress(c.Raft); err != nil {
+		return fmt.Errorf("address for other coordinators %q: %w; give it as --raft HOST:PORT", c.Raft, err)
+	}
+	if c.Advertise == "" {
+		if ip := net.ParseIP(host); host == "" || ip != nil && ip.IsUnspecified() {
+			return fmt.Errorf("clients cannot reach this node at %q; say under which address they can with --advertise http://HOST:%d", c.Listen, port)
+		}
+		c.Advertise = "http://" + net.JoinHostPort(host, strconv.Itoa(port))
+	}
+	if u, err := url.Parse(c.Advertise); err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" || u.Path != "" && u.Path != "/" {
+		return fmt.Errorf("--advertise %q: want a URL like http://host:7710", c.Advertise)
+	}
+	if c.Name != "" {
+		if err := task.CheckHandle(string(c.Name)); err != nil {
+			return fmt.Errorf("--name: %w", err)
+		}
+	}
+	if c.Bootstrap != nil && c.Join != "" {
+		return errors.New("--bootstrap makes a new cluster, --join joins one: give only one of them")
+	}
+	if c.Timing == (consensus.Timing{}) {
+		c.Timing = consensus.TimingLAN()
+	}
+	return nil
+}
+
+func splitAddress(address string) (host string, port int, err error) {
+	host, text, err := net.SplitHostPort(address)
+	if err != nil {
+		return "", 0, errors.New("want HOST:PORT")
+	}
+	port, err = strconv.Atoi(text)
+	if err != nil || port < 1 || port > 65535-raftPortAbove {
+		return "", 0, fmt.Errorf("port %q: want 1 to %d", text, 65535-raftPortAbove)
+	}
+	return host, port, nil
+}
+
+func mkdir(dir string) error {
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return fmt.Errorf("data folder: %w", err)
+	}
+	return nil
+}
+
+// loopback reports whether an address can be reached from this machine alone.
+func loopback(address string) bool {
+	host, _, err := net.SplitHostPort(address)
+	if err != nil {
+		return false
+	}
+	ip := net.ParseIP(host)
+	return host == "localhost" || ip != nil && ip.IsLoopback()
+}

@@ -1,0 +1,171 @@
+// Package coordinator is one node of a Sheaf cluster: it wires the replicated
+// state, the blobs, the exchanges, the leader's loops and the HTTP interface
+// together, and knows how a node is made, joins, and comes back.
+//
+// Open takes the data folder and the ports; Run keeps the node going until its
+// context ends or something fails that must not be survived. The process then
+// exits, a supervisor starts it again, and the node goes on from its disk.
+package coordinator
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"path/filepath"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/sheafgrid/sheaf/coordinator/blobs"
+	"github.com/sheafgrid/sheaf/coordinator/consensus"
+	"github.com/sheafgrid/sheaf/internal/fsutil"
+	"github.com/sheafgrid/sheaf/storage/dir"
+	"github.com/sheafgrid/sheaf/task"
+)
+
+// Config describes one node.
+type Config struct {
+	Dir       string      // data folder, made if need be
+	Listen    string      // address for clients, "host:port"
+	Raft      string      // address for other coordinators; "": Listen's, with a port 1000 higher
+	Advertise string      // URL at which clients reach this node; "": made of Listen
+	Name      task.NodeID // of a new node; "": drawn
+	Bootstrap *Bootstrap  // make a new cluster, unless the folder holds a node already
+	Join      string      // URL of a member of the cluster to join, unless the folder holds a node already
+	Token     string      // the cluster's join token; needed unless everything is on loopback
+	Quota     int64       // bytes for blobs and for outputs each; 0: no limit
+	Timing    consensus.Timing
+	Logger    *slog.Logger
+
+	// Now reads a monotonic clock in milliseconds; nil means the process's own.
+	Now func() int64
+}
+
+// Bootstrap says what a new cluster is to be like.
+type Bootstrap struct {
+	Operator   task.Key   // the account that may change settings
+	Anyone     bool       // anyone may publish
+	Publishers []task.Key // who may, otherwise
+}
+
+// Coordinator is one node of a data folder, ready to run.
+type Coordinator struct {
+	*assembly
+	cfg      Config
+	stores   []*dir.Store
+	listener net.Listener
+	unlock   func() error
+}
+
+// Open takes the data folder and the ports of a node. Run must follow.
+func Open(ctx context.Context, cfg Config) (*Coordinator, error) {
+	if err := cfg.complete(); err != nil {
+		return nil, err
+	}
+	c := &Coordinator{cfg: cfg}
+	if err := c.open(ctx); err != nil {
+		return nil, errors.Join(err, c.close())
+	}
+	return c, nil
+}
+
+func (c *Coordinator) open(ctx context.Context) (err error) {
+	if err := mkdir(c.cfg.Dir); err != nil {
+		return err
+	}
+	if c.unlock, err = fsutil.Lock(filepath.Join(c.cfg.Dir, "lock")); err != nil {
+		return fmt.Errorf("data folder %s: %w; each coordinator needs its own (--data)", c.cfg.Dir, err)
+	}
+	if c.listener, err = net.Listen("tcp", c.cfg.Listen); err != nil {
+		return fmt.Errorf("listening for clients on %s: %w; choose another address with --listen", c.cfg.Listen, err)
+	}
+	peers := &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 64, IdleConnTimeout: time.Minute}}
+	id, err := findIdentity(ctx, &c.cfg, peers)
+	if err != nil {
+		return err
+	}
+	for _, area := range []blobs.Area{blobs.Public, blobs.Outputs} {
+		s, err := dir.Open(ctx, dir.Config{Path: filepath.Join(c.cfg.Dir, string(area)), Quota: c.cfg.Quota})
+		if err != nil {
+			return err
+		}
+		c.stores = append(c.stores, s)
+	}
+	raft, err := c.openRaft(id)
+	if err != nil {
+		return err
+	}
+	c.assembly, err = assemble(Parts{
+		Identity: id, Raft: raft, Public: c.stores[0], Outputs: c.stores[1], Peers: peers,
+		Join: c.cfg.Join, Local: loopback(c.listener.Addr().String()) && loopback(c.cfg.Raft),
+		Timing: c.cfg.Timing, Now: c.cfg.Now, Logger: c.cfg.Logger,
+	})
+	if err != nil {
+		for _, s := range raft.Close {
+			err = errors.Join(err, s.Close())
+		}
+	}
+	return err
+}
+
+// openRaft opens the folder's log and the port for other coordinators.
+func (c *Coordinator) openRaft(id Identity) (consensus.Stores, error) {
+	stream, err := consensus.Listen(c.cfg.Raft, id.Raft, id.Secret)
+	if err != nil {
+		return consensus.Stores{}, fmt.Errorf("%w; choose another address with --raft", err)
+	}
+	transport := consensus.NewTransport(stream, c.cfg.Logger)
+	stores, err := consensus.OpenDir(filepath.Join(c.cfg.Dir, "raft"), transport, c.cfg.Logger)
+	if err != nil {
+		return consensus.Stores{}, errors.Join(err, transport.Close())
+	}
+	return stores, nil
+}
+
+// Run keeps the node going until ctx ends or it fails. It closes everything
+// that Open opened.
+func (c *Coordinator) Run(ctx context.Context) error {
+	server := &http.Server{
+		Handler: c.Handler(), ReadHeaderTimeout: 10 * time.Second, IdleTimeout: 2 * time.Minute, MaxHeaderBytes: 16 << 10,
+		ErrorLog: slog.NewLogLogger(c.cfg.Logger.Handler(), slog.LevelDebug),
+	}
+	g, ctx := errgroup.WithContext(ctx)
+	g.Go(func() error { return c.assembly.Run(ctx) })
+	g.Go(func() error {
+		if err := server.Serve(c.listener); !errors.Is(err, http.ErrServerClosed) {
+			return err
+		}
+		return nil
+	})
+	g.Go(func() error {
+		<-ctx.Done()
+		// Answers on their way may finish; the log is closing under them.
+		short, cancel := context.WithTimeout(context.WithoutCancel(ctx), 2*time.Second)
+		defer cancel()
+		if err := server.Shutdown(short); err != nil {
+			return server.Close()
+		}
+		return nil
+	})
+	return errors.Join(g.Wait(), c.close())
+}
+
+// close gives back what open took, as far as it got.
+func (c *Coordinator) close() error {
+	var errs []error
+	for _, s := range c.stores {
+		errs = append(errs, s.Close())
+	}
+	if c.listener != nil {
+		if err := c.listener.Close(); !errors.Is(err, net.ErrClosed) {
+			errs = append(errs, err)
+		}
+	}
+	if c.unlock != nil {
+		errs = append(errs, c.unlock())
+	}
+	return errors.Join(errs...)
+}

@@ -1,0 +1,203 @@
+package dispatch
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/sheafgrid/sheaf/coordinator/schedule"
+	"github.com/sheafgrid/sheaf/coordinator/state"
+	"github.com/sheafgrid/sheaf/protocol"
+	"github.com/sheafgrid/sheaf/storage"
+	"github.com/sheafgrid/sheaf/task"
+)
+
+// contact is one exchange on its way.
+type contact struct {
+	request  state.Request
+	exchange protocol.Exchange
+	host     schedule.Host
+	facts    protocol.HostFacts // as logged
+	reports  []state.Report
+	outputs  []storage.Small
+	dropped  []task.AttemptID
+	reason   task.Reason
+}
+
+// Exchange carries out a verified exchange and answers it. Its error is meant
+// for the host; after a temporary one the host repeats the same request.
+func (d *Dispatcher) Exchange(ctx context.Context, e *protocol.Envelope) (*protocol.ExchangeReply, error) {
+	c := contact{request: state.RequestOf(e)}
+	if err := e.Decode(&c.exchange); err != nil {
+		return nil, err
+	}
+	if err := checkLimits(&c.exchange); err != nil {
+		return nil, err
+	}
+	repeated, answer, err := d.begin(&c)
+	if err != nil {
+		return nil, err
+	}
+	if repeated {
+		return d.reply(ctx, &c, answer)
+	}
+	if err := d.verify(ctx, &c); err != nil {
+		return nil, err
+	}
+	if err := d.outputs.PutBatch(ctx, c.outputs); err != nil {
+		return nil, storageRefusal(err)
+	}
+	answer, err = d.propose(ctx, &c)
+	if err != nil {
+		return nil, err
+	}
+	return d.reply(ctx, &c, answer)
+}
+
+// storageRefusal tells the host what the stores said.
+func storageRefusal(err error) error {
+	if errors.Is(err, storage.ErrNoSpace) {
+		return protocol.Refuse(protocol.CodeNoSpace, "the coordinators have no room for results now; they are kept here and sent later (%v)", err)
+	}
+	return &protocol.Error{Code: protocol.CodeOverloaded, Text: fmt.Sprintf("results could not be stored: %v", err), RetryMillis: 1000}
+}
+
+func checkLimits(x *protocol.Exchange) error {
+	switch {
+	case len(x.Reports) > protocol.MaxReports:
+		return protocol.Refuse(protocol.CodeTooLarge, "%d reports in one exchange, at most %d are allowed", len(x.Reports), protocol.MaxReports)
+	case len(x.Held) > protocol.MaxHeld:
+		return protocol.Refuse(protocol.CodeTooLarge, "%d attempts held, at most %d are allowed", len(x.Held), protocol.MaxHeld)
+	case len(x.Allow) > 1024:
+		return protocol.Refuse(protocol.CodeTooLarge, "%d projects allowed by name, at most 1024; allow all of them instead", len(x.Allow))
+	}
+	return x.Facts.Check()
+}
+
+// begin looks up who calls, whether the request was carried out before, and
+// which open attempts the host does not hold any more.
+func (d *Dispatcher) begin(c *contact) (repeated bool, answer state.Answer, err error) {
+	now := d.node.Now()
+	d.node.View(func(s *state.State) {
+		id, h, ok := s.HostByKey(c.request.Key)
+		if !ok {
+			err = protocol.Refuse(protocol.CodeUnknownKey, "host %s is not enrolled in this cluster", c.request.Key)
+			return
+		}
+		r, known := s.Precheck(c.request, now)
+		if known && r.Answer.Error != nil {
+			err = r.Answer.Error
+			return
+		}
+		repeated, answer = known, r.Answer
+		c.facts = h.Facts
+		c.host = schedule.Host{
+			ID: id, Account: h.Account, Open: s.OpenCount(id), MayHold: mayHold(c.exchange.Facts.Cores),
+			Memory: c.exchange.Facts.Memory, Allow: c.exchange.Allow, AllowAll: c.exchange.AllowAll,
+		}
+		c.dropped = lost(s, id, &c.exchange, c.request.Number)
+	})
+	return repeated, answer, err
+}
+
+// mayHold is how many attempts a host may have out: enough to be busy between
+// contacts, too few to hoard.
+func mayHold(cores uint16) int { return min(16+16*int(cores), protocol.MaxHeld) }
+
+// lost are the open attempts that the host neither holds nor reports. The
+// answers that handed them out have reached it, since it has sent a later
+// request; so they are gone, with its disk perhaps.
+func lost(s *state.State, id task.HostID, x *protocol.Exchange, number uint64) []task.AttemptID {
+	if s.OpenCount(id) == 0 {
+		return nil
+	}
+	has := make(map[task.AttemptID]bool, len(x.Held)+len(x.Reports))
+	for _, a := range x.Held {
+		has[a] = true
+	}
+	for i := range x.Reports {
+		has[x.Reports[i].Attempt] = true
+	}
+	var gone []task.AttemptID
+	s.OpenOf(id, func(a task.AttemptID, _ *state.Attempt) {
+		if !has[a] {
+			gone = append(gone, a)
+		}
+	})
+	return gone
+}
+
+// propose picks tasks for the host and puts the whole exchange through the log.
+func (d *Dispatcher) propose(ctx context.Context, c *contact) (state.Answer, error) {
+	picks, overlay := d.pick(c)
+	defer d.settle(overlay, picks, c.host)
+	cmd := &state.Exchange{Request: c.request, Reports: c.reports, Dropped: c.dropped}
+	if c.exchange.Facts != c.facts {
+		cmd.Facts = &c.exchange.Facts
+	}
+	for _, p := range picks {
+		cmd.Assign = append(cmd.Assign, state.Assignment{Stage: p.Stage, Index: p.Index})
+	}
+	r, err := d.node.Propose(ctx, cmd)
+	if err != nil {
+		return state.Answer{}, err
+	}
+	if r.Answer.Error != nil {
+		return state.Answer{}, r.Answer.Error
+	}
+	return r.Answer, nil
+}
+
+func (d *Dispatcher) pick(c *contact) ([]schedule.Pick, *schedule.Overlay) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	want := min(int(c.exchange.Want), protocol.MaxWanted)
+	host := c.host
+	host.Open = max(0, host.Open-len(c.reports)-len(c.dropped))
+	var picks []schedule.Pick
+	d.node.View(func(s *state.State) {
+		picks, c.reason = schedule.For(view{s}, d.overlay, host, want, d.rnd.Uint64N)
+	})
+	return picks, d.overlay
+}
+
+func (d *Dispatcher) settle(o *schedule.Overlay, picks []schedule.Pick, h schedule.Host) {
+	if len(picks) == 0 {
+		return
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.node.View(func(s *state.State) {
+		o.Settle(picks, func(id task.StageID) task.ProjectID {
+			j, _ := s.Job(s.Stage(id).Job)
+			return j.Project
+		}, h)
+	})
+}
+
+// view is the state as the scheduler reads it.
+type view struct{ *state.State }
+
+// JobFacts is what a pick must know of a running job.
+func (v view) JobFacts(n task.JobNumber) schedule.JobFacts {
+	j, spec := v.Job(n)
+	id := v.CurrentStage(n)
+	st := v.Stage(id)
+	limits := spec.Limits
+	if st.Level > 0 {
+		limits = spec.Reduce.Limits
+	}
+	return schedule.JobFacts{
+		Project: j.Project, ProjectName: v.Project(j.Project).Name, Stage: id,
+		Count: st.Count, Cursor: st.Cursor, Replicate: int(spec.Check.Replicate), Memory: limits.Memory,
+	}
+}
+
+// Wanted is how many further attempts a touched task wants.
+func (v view) Wanted(stage task.StageID, i uint64) int {
+	t, ok := v.Task(stage, i)
+	if !ok || t.State != state.TaskLive {
+		return 0
+	}
+	return int(t.Want)
+}

@@ -1,0 +1,115 @@
+package dispatch
+
+import (
+	"context"
+
+	"github.com/sheafgrid/sheaf/coordinator/state"
+	"github.com/sheafgrid/sheaf/protocol"
+	"github.com/sheafgrid/sheaf/task"
+)
+
+// How soon a host is asked to come back, in milliseconds, before jitter.
+const (
+	afterBusy  = 100    // no sooner than this, in any case
+	nextActive = 2_000  // while jobs are running, with nothing to say
+	nextIdle   = 15_000 // while there are none
+	// A large fleet spreads out: this many idle hosts a second call.
+	idleCallsPerSecond = 1_000
+)
+
+// reply answers an exchange that was carried out, now or before.
+func (d *Dispatcher) reply(ctx context.Context, c *contact, answer state.Answer) (*protocol.ExchangeReply, error) {
+	r := &protocol.ExchangeReply{AfterMillis: afterBusy, Reason: c.reason, Time: d.node.Now(), Leader: d.node.Leader()}
+	for _, a := range answer.Acks {
+		r.Acks = append(r.Acks, protocol.Ack(a))
+	}
+	var given []assignedAttempt
+	var next uint64
+	d.node.View(func(s *state.State) {
+		s.Members(func(m *state.Member) { r.Members = append(r.Members, protocol.Member{Node: m.Node, URL: m.URL}) })
+		given = attempts(s, answer.Attempts, r.Time)
+		r.Cancel = cancelled(s, c.host.ID, c.exchange.Held)
+		next = nextIdle
+		if len(s.ActiveJobs()) > 0 {
+			next = nextActive
+		}
+		next = max(next, uint64(s.HostCount())*1000/idleCallsPerSecond)
+	})
+	for _, g := range given {
+		t, err := d.tasks.Of(ctx, g.job, g.spec, g.level, g.index, g.i)
+		if err != nil {
+			return nil, &protocol.Error{Code: protocol.CodeOverloaded, Text: err.Error(), RetryMillis: 1000}
+		}
+		r.Attempts = append(r.Attempts, protocol.Attempt{ID: g.id, Task: t, Sum: t.Sum(), DeadlineMillis: uint64(g.left), Version: g.version})
+	}
+	r.NextMillis = d.jitter(next)
+	return r, nil
+}
+
+// jitter spreads calls over half to the whole of a time.
+func (d *Dispatcher) jitter(millis uint64) uint32 {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return uint32(millis/2 + d.rnd.Uint64N(millis/2+1))
+}
+
+type assignedAttempt struct {
+	assigned
+	id      task.AttemptID
+	left    task.Millis
+	version protocol.Signed
+}
+
+// attempts is what an answer handed out, as far as it is still open.
+func attempts(s *state.State, ids []task.AttemptID, now task.Millis) []assignedAttempt {
+	var out []assignedAttempt
+	for _, id := range ids {
+		a, ok := s.Attempt(id)
+		if !ok || a.State != state.AttemptOpen {
+			continue
+		}
+		st := s.Stage(a.Stage)
+		j, spec := s.Job(st.Job)
+		program := j.Map
+		if st.Level > 0 {
+			program = j.Reduce
+		}
+		v, app := s.ProgramVersion(program)
+		p := s.Project(app.Project)
+		out = append(out, assignedAttempt{
+			assigned: assigned{job: j.ID, spec: spec, level: st.Level, index: st.Index, i: uint64(a.Index)},
+			id:       id, left: max(0, a.Deadline-now),
+			version: protocol.Signed{Project: p.Name, App: app.Name, Publisher: s.Account(p.Owner).Key, Signature: v.Signature},
+		})
+	}
+	return out
+}
+
+// cancelled are the attempts that a host holds and nobody waits for: the job
+// was cancelled, or the attempt is no longer open and would not count if it
+// came late.
+func cancelled(s *state.State, host task.HostID, held []task.AttemptID) []task.AttemptID {
+	var out []task.AttemptID
+	for _, id := range held {
+		a, ok := s.Attempt(id)
+		if !ok || a.Host != host || !stillUseful(s, a) {
+			out = append(out, id)
+		}
+	}
+	return out
+}
+
+func stillUseful(s *state.State, a *state.Attempt) bool {
+	j, _ := s.Job(s.Stage(a.Stage).Job)
+	if j.State != state.JobRunning {
+		return false
+	}
+	switch a.State {
+	case state.AttemptOpen:
+		return !s.ChunkReleased(a.Stage, uint64(a.Index))
+	case state.AttemptExpired:
+		t, _ := s.Task(a.Stage, uint64(a.Index))
+		return t.State == state.TaskLive && t.Want > 0
+	}
+	return false
+}

@@ -1,0 +1,98 @@
+// Package httpapi is the coordinator's face to clients, publishers and
+// browsers: signed requests, blobs, the public JSON, and the pages.
+//
+// It verifies what comes in (size, form, signature, what can be checked before
+// the log) and hands it on: exchanges to the dispatcher, everything else as a
+// command to the log. A node that does not lead verifies the same and forwards
+// once to the one that does. It decides nothing that Apply does not check
+// again, and keeps nothing between requests.
+//
+// Every limit on what a stranger can make it do stands in limits.go. It starts
+// no goroutine but those of net/http.
+package httpapi
+
+import (
+	"context"
+	"io"
+	"log/slog"
+	"net/http"
+
+	"github.com/sheafgrid/sheaf/coordinator/state"
+	"github.com/sheafgrid/sheaf/protocol"
+	"github.com/sheafgrid/sheaf/storage"
+	"github.com/sheafgrid/sheaf/task"
+	"github.com/sheafgrid/sheaf/web"
+)
+
+// Node is the replicated state, as the API uses it.
+type Node interface {
+	View(fn func(*state.State))
+	Propose(ctx context.Context, c state.Command) (state.Result, error)
+	Now() task.Millis
+	Serving() bool
+	Leader() task.NodeID
+	Status() protocol.NodeView
+	Digest() (index uint64, digest task.Digest)
+}
+
+// Exchanger carries out exchanges on the leader.
+type Exchanger interface {
+	Exchange(ctx context.Context, e *protocol.Envelope) (*protocol.ExchangeReply, error)
+}
+
+// Store keeps blobs of one area on a majority of nodes.
+type Store interface {
+	Put(ctx context.Context, digest task.Digest, size int64, r io.Reader) error
+	Open(ctx context.Context, digest task.Digest) (storage.Blob, error)
+	ReadAll(ctx context.Context, digest task.Digest, limit int64) ([]byte, error)
+	Have(ctx context.Context, digest task.Digest) (bool, error)
+}
+
+// Config is what a Server is made of.
+type Config struct {
+	Name     task.NodeID
+	Cluster  task.ClusterID // as the node knows it from its own files, before its state has caught up
+	Node     Node
+	Exchange Exchanger
+	Public   Store
+	Outputs  Store
+	Forward  *http.Client // reaches the leader
+	Pages    *web.Pages
+	Logger   *slog.Logger
+}
+
+// Server answers HTTP requests.
+type Server struct {
+	cfg Config
+	mux *http.ServeMux
+}
+
+// New makes a server; it is an http.Handler.
+func New(cfg Config) *Server {
+	s := &Server{cfg: cfg, mux: http.NewServeMux()}
+	s.mux.HandleFunc("POST "+protocol.PathRequests, s.serveRequest)
+	s.mux.HandleFunc("GET "+protocol.PathCluster, s.serveCluster)
+	s.mux.HandleFunc("GET "+protocol.PathNode, s.serveNode)
+	s.mux.HandleFunc("GET "+protocol.PathDigest, s.serveDigest)
+	s.mux.HandleFunc("GET "+protocol.PathBlobs+"{digest}", s.serveBlob)
+	s.mux.HandleFunc("PUT "+protocol.PathBlobs+"{digest}", s.servePutBlob)
+	s.mux.HandleFunc("PUT "+protocol.PathOutputs+"{digest}", s.servePutOutput)
+	s.fresh("GET "+protocol.PathJobs, s.serveJobs)
+	s.fresh("GET "+protocol.PathJobs+"/{job}", s.serveJob)
+	s.fresh("GET "+protocol.PathJobs+"/{job}/spec", s.serveSpec)
+	s.fresh("GET "+protocol.PathJobs+"/{job}/levels/{level}/results", s.serveResults)
+	s.fresh("GET "+protocol.PathJobs+"/{job}/levels/{level}/attempts", s.serveAttempts)
+	s.fresh("GET "+protocol.PathJobs+"/{job}/levels/{level}/tasks/{index}/files/{file}", s.serveOutput)
+	s.fresh("GET "+protocol.PathHosts, s.serveHosts)
+	s.fresh("GET "+protocol.PathProjects, s.serveProjects)
+	s.mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { io.WriteString(w, "ok\n") })
+	s.mux.HandleFunc("GET /readyz", s.serveReady)
+	s.pages()
+	return s
+}
+
+// ServeHTTP answers one request.
+func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	w.Header().Set("X-Content-Type-Options", "nosniff")
+	s.mux.ServeHTTP(w, r)
+}

@@ -1,0 +1,88 @@
+package httpapi
+
+import (
+	"bytes"
+	"io"
+	"net/http"
+
+	"github.com/sheafgrid/sheaf/protocol"
+)
+
+// headerForwarded marks a request that a coordinator has passed on. It is
+// passed on once: two nodes that disagree about the leader must not play ball.
+const headerForwarded = "Sheaf-Forwarded"
+
+// fresh serves a reading from the leader where there is one, since a publisher
+// wants to see what it has just done. Without a leader the node answers from
+// its own state, which may be behind, and says so.
+func (s *Server) fresh(pattern string, serve http.HandlerFunc) {
+	s.mux.HandleFunc(pattern, func(w http.ResponseWriter, r *http.Request) {
+		if s.cfg.Node.Serving() {
+			serve(w, r)
+			return
+		}
+		if s.passOn(w, r, nil) {
+			return
+		}
+		w.Header().Set("Sheaf-Stale", "true")
+		serve(w, r)
+	})
+}
+
+// forwardRequest passes a verified request on to the leader.
+func (s *Server) forwardRequest(w http.ResponseWriter, r *http.Request, body []byte) {
+	if !s.passOn(w, r, body) {
+		s.reply(w, nil, &protocol.Error{Code: protocol.CodeNoLeader, Text: "the cluster is choosing a leader; send the same request again", RetryMillis: 300})
+	}
+}
+
+// passOn sends a request to the leader and its answer back. It reports false
+// when nothing was answered yet: there is no leader, or it cannot be reached.
+func (s *Server) passOn(w http.ResponseWriter, r *http.Request, body []byte) bool {
+	if r.Header.Get(headerForwarded) != "" {
+		return false
+	}
+	url := s.leaderURL()
+	if url == "" {
+		return false
+	}
+	req, err := http.NewRequestWithContext(r.Context(), r.Method, url+r.URL.RequestURI(), bytes.NewReader(body))
+	if err != nil {
+		return false
+	}
+	for _, h := range []string{"Content-Type", protocol.HeaderKey, protocol.HeaderSignature, protocol.HeaderTime, "Range"} {
+		if v := r.Header.Get(h); v != "" {
+			req.Header.Set(h, v)
+		}
+	}
+	req.Header.Set(headerForwarded, string(s.cfg.Name))
+	res, err := s.cfg.Forward.Do(req)
+	if err != nil {
+		return false
+	}
+	defer res.Body.Close()
+	for _, h := range []string{"Content-Type", "Content-Length", "Content-Disposition", "ETag"} {
+		if v := res.Header.Get(h); v != "" {
+			w.Header().Set(h, v)
+		}
+	}
+	w.WriteHeader(res.StatusCode)
+	if _, err := io.Copy(w, res.Body); err != nil {
+		panic(http.ErrAbortHandler) // the caller must not take a part for the whole
+	}
+	return true
+}
+
+// leaderURL is where the leader is reached, unless it is this node or unknown.
+func (s *Server) leaderURL() (url string) {
+	leader := s.cfg.Node.Leader()
+	if leader == "" || leader == s.cfg.Name {
+		return ""
+	}
+	s.view(func(v view) {
+		if m, ok := v.Member(leader); ok {
+			url = m.URL
+		}
+	})
+	return url
+}

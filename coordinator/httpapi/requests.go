@@ -1,0 +1,65 @@
+package httpapi
+
+import (
+	"context"
+	"net/http"
+
+	"github.com/sheafgrid/sheaf/protocol"
+)
+
+// serveRequest answers a signed request with a Reply, whatever becomes of it.
+func (s *Server) serveRequest(w http.ResponseWriter, r *http.Request) {
+	body, err := readBody(w, r, protocol.MaxEnvelope)
+	if err != nil {
+		s.reply(w, nil, err)
+		return
+	}
+	e, err := protocol.OpenEnvelope(body, s.cfg.Cluster)
+	if err != nil {
+		s.reply(w, nil, err)
+		return
+	}
+	if !s.cfg.Node.Serving() {
+		s.forwardRequest(w, r, body)
+		return
+	}
+	reply, err := s.carryOut(r.Context(), e)
+	s.reply(w, reply, err)
+}
+
+func (s *Server) carryOut(ctx context.Context, e *protocol.Envelope) (*protocol.Reply, error) {
+	if e.Purpose == protocol.PurposeExchange {
+		x, err := s.cfg.Exchange.Exchange(ctx, e)
+		if err != nil {
+			return nil, err
+		}
+		return &protocol.Reply{Exchange: x}, nil
+	}
+	done, err := s.command(ctx, e)
+	if err != nil {
+		return nil, err
+	}
+	return &protocol.Reply{Done: done}, nil
+}
+
+// reply sends a Reply, or the refusal in one.
+func (s *Server) reply(w http.ResponseWriter, reply *protocol.Reply, err error) {
+	if err != nil {
+		reply = &protocol.Reply{Error: s.refusal(err)}
+	}
+	w.Header().Set("Content-Type", protocol.ContentType)
+	if reply.Error != nil {
+		w.WriteHeader(reply.Error.Code.HTTPStatus())
+	}
+	_, _ = w.Write(reply.Encode()) // a caller that went away repeats its request
+}
+
+// refusal is what a caller is told about an error. A fault of this node is
+// logged, since its text may help nobody else.
+func (s *Server) refusal(err error) *protocol.Error {
+	e := protocol.AsError(err)
+	if e.Code == protocol.CodeInternal {
+		s.cfg.Logger.Error("a request failed", "error", err)
+	}
+	return e
+}

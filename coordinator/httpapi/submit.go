@@ -1,0 +1,107 @@
+package httpapi
+
+import (
+	"context"
+	"io"
+
+	"github.com/sheafgrid/sheaf/coordinator/state"
+	"github.com/sheafgrid/sheaf/protocol"
+	"github.com/sheafgrid/sheaf/publisher"
+	"github.com/sheafgrid/sheaf/task"
+	"github.com/sheafgrid/sheaf/wasm"
+)
+
+// maxIndexBytes bounds the list of pages of a lines index, and each page.
+const maxIndexBytes = 8 << 20
+
+// prepareSubmit makes sure that everything a job names is here and fits, so
+// that no volunteer meets a job that cannot be computed.
+func (s *Server) prepareSubmit(ctx context.Context, e *protocol.Envelope, q state.Request) (state.Command, error) {
+	var p protocol.Submit
+	if err := e.Decode(&p); err != nil {
+		return nil, err
+	}
+	spec, err := protocol.DecodeSpec(p.Spec)
+	if err != nil {
+		return nil, err
+	}
+	if err := s.checkProgram(ctx, "program", spec.Program, spec.Limits); err != nil {
+		return nil, err
+	}
+	if spec.Reduce != nil {
+		if err := s.checkProgram(ctx, "program of the reduction", spec.Reduce.Program, spec.Reduce.Limits); err != nil {
+			return nil, err
+		}
+	}
+	for _, in := range spec.Inputs {
+		if err := s.checkInput(ctx, in.Path, in.Blob, in.Size); err != nil {
+			return nil, err
+		}
+	}
+	if spec.Split.Kind == task.SplitLines {
+		if err := s.checkLines(ctx, spec); err != nil {
+			return nil, err
+		}
+	}
+	return &state.SubmitJob{Request: q, Project: p.Project, Spec: p.Spec}, nil
+}
+
+// checkProgram makes sure that a program starts within the memory it is given.
+func (s *Server) checkProgram(ctx context.Context, what string, digest task.Digest, limits task.Limits) error {
+	module, err := s.cfg.Public.ReadAll(ctx, digest, maxProgram)
+	if err != nil {
+		return blobRefusal(what, digest, err)
+	}
+	if _, err := wasm.Check(module, wasm.ProgramRules(uint32(limits.Memory/task.WasmPage))); err != nil {
+		return protocol.Refuse(protocol.CodeInvalid, "%s %s: %v", what, digest.Short(), err)
+	}
+	return nil
+}
+
+func (s *Server) checkInput(ctx context.Context, path string, digest task.Digest, size int64) error {
+	b, err := s.cfg.Public.Open(ctx, digest)
+	if err != nil {
+		return blobRefusal("input "+path, digest, err)
+	}
+	defer b.Close()
+	if b.Size() != size {
+		return protocol.Refuse(protocol.CodeInvalid, "input %s: the job says %d bytes, the blob has %d", path, size, b.Size())
+	}
+	return nil
+}
+
+// checkLines reads the file once and compares it with its index: ranges that
+// overlap, or miss a line, would make results that nobody could explain.
+func (s *Server) checkLines(ctx context.Context, spec *task.JobSpec) error {
+	l := &spec.Split.Lines
+	if err := s.checkInput(ctx, l.Path, l.Blob, l.Size); err != nil {
+		return err
+	}
+	index, err := s.cfg.Public.ReadAll(ctx, l.Index, maxIndexBytes)
+	if err != nil {
+		return blobRefusal("index", l.Index, err)
+	}
+	page := func(k uint64) ([]byte, error) {
+		digest, err := task.PageDigest(index, k)
+		if err != nil {
+			return nil, protocol.Refuse(protocol.CodeInvalid, "index %s: %v", l.Index.Short(), err)
+		}
+		b, err := s.cfg.Public.ReadAll(ctx, digest, maxIndexBytes)
+		if err != nil {
+			return nil, blobRefusal("index page", digest, err)
+		}
+		return b, nil
+	}
+	file, err := s.cfg.Public.Open(ctx, l.Blob)
+	if err != nil {
+		return blobRefusal("input "+l.Path, l.Blob, err)
+	}
+	defer file.Close()
+	if err := publisher.CheckLineIndex(ctx, l, io.NewSectionReader(file, 0, file.Size()), page); err != nil {
+		if e := protocol.AsError(err); e.Code != protocol.CodeInternal {
+			return e
+		}
+		return protocol.Refuse(protocol.CodeInvalid, "input %s does not fit its index: %v", l.Path, err)
+	}
+	return nil
+}

@@ -1,0 +1,150 @@
+package httpapi
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"strconv"
+	"time"
+
+	"github.com/klauspost/compress/zstd"
+
+	"github.com/sheafgrid/sheaf/protocol"
+	"github.com/sheafgrid/sheaf/storage"
+	"github.com/sheafgrid/sheaf/task"
+)
+
+// serveBlob sends a public blob, or a range of it.
+func (s *Server) serveBlob(w http.ResponseWriter, r *http.Request) {
+	digest, err := task.ParseDigest(r.PathValue("digest"))
+	if err != nil {
+		s.fail(w, protocol.Refuse(protocol.CodeMalformed, "%v", err))
+		return
+	}
+	b, err := s.cfg.Public.Open(r.Context(), digest)
+	if err != nil {
+		s.fail(w, readRefusal("blob", digest, err))
+		return
+	}
+	defer b.Close()
+	w.Header().Set("Cache-Control", "public, max-age=31536000, immutable")
+	s.sendBlob(w, r, b, digest)
+}
+
+// readRefusal tells a reader about a blob that could not be read.
+func readRefusal(what string, digest task.Digest, err error) error {
+	if errors.Is(err, storage.ErrNotFound) {
+		return protocol.Refuse(protocol.CodeNotFound, "there is no %s %s here", what, digest)
+	}
+	return fmt.Errorf("%s %s: %w", what, digest, err)
+}
+
+// sendBlob sends bytes that somebody else wrote: never to be shown by a
+// browser, whatever they are.
+func (s *Server) sendBlob(w http.ResponseWriter, r *http.Request, b storage.Blob, digest task.Digest) {
+	w.Header().Set("Content-Type", "application/octet-stream")
+	w.Header().Set("Content-Disposition", "attachment")
+	w.Header().Set("ETag", `"`+digest.String()+`"`)
+	http.ServeContent(w, r, "", time.Time{}, io.NewSectionReader(b, 0, b.Size()))
+}
+
+// servePutBlob takes a blob of a publisher's.
+func (s *Server) servePutBlob(w http.ResponseWriter, r *http.Request) {
+	s.put(w, r, s.cfg.Public, func(v view, key task.Key) error {
+		if !v.MayPublish(key) {
+			return protocol.Refuse(protocol.CodeNotAllowed, "account %s may not publish in this cluster; ask its operator", key)
+		}
+		return nil
+	})
+}
+
+// servePutOutput takes an output of a host that has something to compute.
+func (s *Server) servePutOutput(w http.ResponseWriter, r *http.Request) {
+	s.put(w, r, s.cfg.Outputs, func(v view, key task.Key) error {
+		id, _, ok := v.HostByKey(key)
+		if !ok {
+			return protocol.Refuse(protocol.CodeUnknownKey, "host %s is not enrolled in this cluster", key)
+		}
+		if v.OpenCount(id) == 0 {
+			return protocol.Refuse(protocol.CodeNotAllowed, "host %s has no task whose outputs it could upload", key)
+		}
+		return nil
+	})
+}
+
+// put stores an upload. It takes the whole body and answers alike whether the
+// blob was there or not (T3).
+func (s *Server) put(w http.ResponseWriter, r *http.Request, to Store, allowed func(view, task.Key) error) {
+	err := s.storeUpload(w, r, to, allowed)
+	if err != nil {
+		s.fail(w, err)
+		return
+	}
+	w.WriteHeader(http.StatusNoContent)
+}
+
+func (s *Server) storeUpload(w http.ResponseWriter, r *http.Request, to Store, allowed func(view, task.Key) error) error {
+	digest, err := task.ParseDigest(r.PathValue("digest"))
+	if err != nil {
+		return protocol.Refuse(protocol.CodeMalformed, "%v", err)
+	}
+	key, err := task.ParseKey(r.Header.Get(protocol.HeaderKey))
+	if err != nil {
+		return protocol.Refuse(protocol.CodeBadSignature, "an upload needs the header %s: %v", protocol.HeaderKey, err)
+	}
+	if !protocol.VerifyUpload(key, s.cfg.Cluster, digest, protocol.DecodeSignature(r.Header.Get(protocol.HeaderSignature))) {
+		return protocol.Refuse(protocol.CodeBadSignature, "the upload is not signed by key %s", key)
+	}
+	s.view(func(v view) { err = allowed(v, key) })
+	if err != nil {
+		return err
+	}
+	size, body, done, err := uploadBody(w, r)
+	if err != nil {
+		return err
+	}
+	defer done()
+	return uploadRefusal(digest, to.Put(r.Context(), digest, size, body))
+}
+
+// uploadBody is the plain bytes of an upload and how many there are said to be.
+// A store reads no more than that, so that a small body cannot grow without
+// end; the decoder's own memory is bounded here.
+func uploadBody(w http.ResponseWriter, r *http.Request) (size int64, body io.Reader, done func(), err error) {
+	moving := newMovingBody(w, r.Body)
+	switch r.Header.Get("Content-Encoding") {
+	case "":
+		if r.ContentLength < 0 {
+			return 0, nil, nil, protocol.Refuse(protocol.CodeMalformed, "an upload needs a Content-Length")
+		}
+		return r.ContentLength, moving, func() {}, nil
+	case "zstd":
+		size, err := strconv.ParseInt(r.Header.Get(protocol.HeaderSize), 10, 64)
+		if err != nil || size < 0 {
+			return 0, nil, nil, protocol.Refuse(protocol.CodeMalformed, "a compressed upload needs the header %s", protocol.HeaderSize)
+		}
+		z, err := zstd.NewReader(moving, zstd.WithDecoderConcurrency(1), zstd.WithDecoderMaxWindow(8<<20), zstd.WithDecoderLowmem(true))
+		if err != nil {
+			return 0, nil, nil, fmt.Errorf("zstd: %w", err)
+		}
+		return size, z, z.Close, nil
+	}
+	return 0, nil, nil, protocol.Refuse(protocol.CodeMalformed, "an upload may be compressed with zstd, not with %q", r.Header.Get("Content-Encoding"))
+}
+
+func uploadRefusal(digest task.Digest, err error) error {
+	switch {
+	case err == nil:
+		return nil
+	case errors.Is(err, storage.ErrMismatch):
+		return protocol.Refuse(protocol.CodeInvalid, "blob %s: %v", digest.Short(), err)
+	case errors.Is(err, storage.ErrSource):
+		return protocol.Refuse(protocol.CodeMalformed, "blob %s did not arrive whole: %v", digest.Short(), err)
+	case errors.Is(err, storage.ErrTooLarge):
+		return protocol.Refuse(protocol.CodeTooLarge, "blob %s: %v", digest.Short(), err)
+	case errors.Is(err, storage.ErrNoSpace):
+		return protocol.Refuse(protocol.CodeNoSpace, "blob %s: %v", digest.Short(), err)
+	}
+	return &protocol.Error{Code: protocol.CodeOverloaded, Text: fmt.Sprintf("blob %s could not be stored: %v", digest.Short(), err), RetryMillis: 1000}
+}

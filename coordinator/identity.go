@@ -1,0 +1,123 @@
+package coordinator
+
+import (
+	"context"
+	"crypto/hmac"
+	"crypto/rand"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"net/http"
+	"os"
+	"path/filepath"
+
+	"github.com/sheafgrid/sheaf/internal/fsutil"
+	"github.com/sheafgrid/sheaf/task"
+)
+
+// Identity is who a node is. It is made once and kept in the data folder; a
+// node that has lost it comes back as another one, since it may have forgotten
+// what it voted for.
+type Identity struct {
+	Format    int            `json:"format"`
+	Node      task.NodeID    `json:"node"`
+	Cluster   task.ClusterID `json:"cluster"`
+	Secret    []byte         `json:"secret"` // shared by the cluster's coordinators
+	URL       string         `json:"url"`
+	Raft      string         `json:"raft"`
+	Bootstrap *Bootstrap     `json:"bootstrap,omitempty"` // on the node that made the cluster
+}
+
+const identityFormat = 1
+
+// maxIdentity bounds the file, in bytes.
+const maxIdentity = 1 << 20
+
+func identityFile(cfg *Config) string { return filepath.Join(cfg.Dir, "node.json") }
+
+// findIdentity reads who this node is, or makes a new node as the
+// configuration says.
+func findIdentity(ctx context.Context, cfg *Config, peers *http.Client) (Identity, error) {
+	id, err := readIdentity(cfg)
+	switch {
+	case err == nil:
+		if err := sameCluster(ctx, cfg, peers, id.Cluster); err != nil {
+			return Identity{}, err
+		}
+	case !errors.Is(err, fs.ErrNotExist):
+		return Identity{}, err
+	case cfg.Bootstrap != nil:
+		id = newCluster(cfg)
+	case cfg.Join != "":
+		if id, err = askToJoin(ctx, cfg, peers); err != nil {
+			return Identity{}, err
+		}
+	default:
+		return Identity{}, fmt.Errorf("data folder %s holds no coordinator yet: start a new cluster with --bootstrap, or join one with --join URL", cfg.Dir)
+	}
+	id.URL, id.Raft = cfg.Advertise, cfg.Raft
+	return id, writeIdentity(cfg, id)
+}
+
+func readIdentity(cfg *Config) (Identity, error) {
+	f, err := os.Open(identityFile(cfg))
+	if err != nil {
+		return Identity{}, err
+	}
+	defer f.Close()
+	info, err := f.Stat()
+	if err != nil {
+		return Identity{}, err
+	}
+	var id Identity
+	if info.Size() > maxIdentity {
+		return Identity{}, fmt.Errorf("%s: %d bytes are no identity of a node", identityFile(cfg), info.Size())
+	}
+	if err := json.NewDecoder(f).Decode(&id); err != nil {
+		return Identity{}, fmt.Errorf("%s: %w; if the file is lost, remove the data folder and join under a new name", identityFile(cfg), err)
+	}
+	if id.Format != identityFormat || id.Node == "" || id.Cluster.IsZero() || len(id.Secret) != 32 {
+		return Identity{}, fmt.Errorf("%s: not an identity that this version reads (format %d)", identityFile(cfg), id.Format)
+	}
+	if cfg.Name != "" && cfg.Name != id.Node {
+		return Identity{}, fmt.Errorf("data folder %s is that of node %q; leave out --name %q, or give another folder", cfg.Dir, id.Node, cfg.Name)
+	}
+	return id, nil
+}
+
+func writeIdentity(cfg *Config, id Identity) error {
+	b, err := json.MarshalIndent(id, "", "  ")
+	if err != nil {
+		return err
+	}
+	return fsutil.WriteFileAtomic(identityFile(cfg), append(b, '\n'), 0o600)
+}
+
+func newCluster(cfg *Config) Identity {
+	id := Identity{Format: identityFormat, Node: newName(cfg), Secret: random(32), Bootstrap: cfg.Bootstrap}
+	copy(id.Cluster[:], random(len(id.Cluster)))
+	return id
+}
+
+func newName(cfg *Config) task.NodeID {
+	if cfg.Name != "" {
+		return cfg.Name
+	}
+	return task.NodeID("node-" + hex.EncodeToString(random(3)))
+}
+
+func random(n int) []byte {
+	b := make([]byte, n)
+	_, _ = rand.Read(b) // never fails: it ends the program instead
+	return b
+}
+
+// joinToken lets its bearer join the cluster.
+func joinToken(secret []byte) string {
+	mac := hmac.New(sha256.New, secret)
+	mac.Write([]byte("sheaf join token 1"))
+	return hex.EncodeToString(mac.Sum(nil)[:16])
+}

@@ -1,0 +1,269 @@
+package coordinator
+
+import (
+	"bytes"
+	"context"
+	"crypto/hmac"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"strings"
+	"time"
+
+	"github.com/sheafgrid/sheaf/coordinator/blobs"
+	"github.com/sheafgrid/sheaf/coordinator/state"
+	"github.com/sheafgrid/sheaf/protocol"
+	"github.com/sheafgrid/sheaf/task"
+)
+
+// A node joins in two steps. It asks a member for the cluster's id and secret
+// (pathJoin, with the token); then, running, it asks to be admitted as a voter
+// (pathAdmit, with the proof that the secret makes). The second step is
+// repeated at every start, so that a changed address becomes known.
+const (
+	pathJoin  = "/internal/v1/join"
+	pathAdmit = "/internal/v1/admit"
+)
+
+// maxJoinBody bounds both requests and answers, in bytes.
+const maxJoinBody = 64 << 10
+
+type joinRequest struct {
+	Node  task.NodeID `json:"node"`
+	URL   string      `json:"url"`
+	Raft  string      `json:"raft"`
+	Token string      `json:"token,omitempty"`
+	Proof string      `json:"proof,omitempty"`
+}
+
+type joinAnswer struct {
+	Cluster task.ClusterID `json:"cluster"`
+	Secret  []byte         `json:"secret,omitempty"`
+	Done    bool           `json:"done,omitempty"`
+	Error   string         `json:"error,omitempty"`
+}
+
+// askToJoin takes the first step.
+func askToJoin(ctx context.Context, cfg *Config, peers *http.Client) (Identity, error) {
+	id := Identity{Format: identityFormat, Node: newName(cfg)}
+	answer, err := ask(ctx, peers, cfg.Join, pathJoin, joinRequest{Node: id.Node, URL: cfg.Advertise, Raft: cfg.Raft, Token: cfg.Token})
+	if err != nil {
+		return Identity{}, fmt.Errorf("joining the cluster at %s: %w", cfg.Join, err)
+	}
+	if answer.Cluster.IsZero() || len(answer.Secret) != 32 {
+		return Identity{}, fmt.Errorf("joining the cluster at %s: it did not say which cluster it is", cfg.Join)
+	}
+	id.Cluster, id.Secret = answer.Cluster, answer.Secret
+	return id, nil
+}
+
+func ask(ctx context.Context, peers *http.Client, url, path string, q joinRequest) (joinAnswer, error) {
+	body, err := json.Marshal(q)
+	if err != nil {
+		return joinAnswer{}, err
+	}
+	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
+	defer cancel()
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, strings.TrimSuffix(url, "/")+path, bytes.NewReader(body))
+	if err != nil {
+		return joinAnswer{}, err
+	}
+	res, err := peers.Do(req)
+	if err != nil {
+		return joinAnswer{}, err
+	}
+	defer res.Body.Close()
+	var answer joinAnswer
+	if err := json.NewDecoder(io.LimitReader(res.Body, maxJoinBody)).Decode(&answer); err != nil {
+		return joinAnswer{}, fmt.Errorf("%s answered %s, which is no answer of a coordinator", url, res.Status)
+	}
+	if answer.Error != "" {
+		return joinAnswer{}, errors.New(answer.Error)
+	}
+	return answer, nil
+}
+
+// sameCluster refuses a folder of another cluster than the one to join. A
+// member that does not answer proves nothing: the node is only restarting.
+func sameCluster(ctx context.Context, cfg *Config, peers *http.Client, mine task.ClusterID) error {
+	if cfg.Join == "" {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, 3*time.Second)
+	defer cancel()
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, strings.TrimSuffix(cfg.Join, "/")+protocol.PathCluster, nil)
+	if err != nil {
+		return fmt.Errorf("--join %q: %w", cfg.Join, err)
+	}
+	res, err := peers.Do(req)
+	if err != nil {
+		return nil
+	}
+	defer res.Body.Close()
+	var theirs protocol.ClusterView
+	if json.NewDecoder(io.LimitReader(res.Body, maxJoinBody)).Decode(&theirs) != nil || theirs.Cluster.IsZero() || theirs.Cluster == mine {
+		return nil
+	}
+	return fmt.Errorf("data folder %s belongs to cluster %s, and %s is cluster %s; give an empty folder to join it", cfg.Dir, mine, cfg.Join, theirs.Cluster)
+}
+
+// serveJoin answers the first step: it gives the secret to whoever may join.
+func (a *assembly) serveJoin(w http.ResponseWriter, r *http.Request) {
+	var q joinRequest
+	if !readJoin(w, r, &q) {
+		return
+	}
+	if !a.mayJoin(r, q) {
+		answerJoin(w, http.StatusForbidden, joinAnswer{Error: "the join token is missing or wrong; the coordinator printed it when the cluster was made, and keeps it in the file join-token of its data folder"})
+		return
+	}
+	if err := task.CheckHandle(string(q.Node)); err != nil {
+		answerJoin(w, http.StatusBadRequest, joinAnswer{Error: err.Error()})
+		return
+	}
+	taken := false
+	a.node.View(func(s *state.State) { _, taken = s.Member(q.Node) })
+	if taken {
+		answerJoin(w, http.StatusConflict, joinAnswer{Error: fmt.Sprintf("a coordinator named %q is or was a member; a node that lost its data folder joins under a new --name", q.Node)})
+		return
+	}
+	answerJoin(w, http.StatusOK, joinAnswer{Cluster: a.parts.Identity.Cluster, Secret: a.parts.Identity.Secret})
+}
+
+// mayJoin asks for the token, unless the whole cluster and the caller live on
+// this machine's loopback, as in a trial. A proxy in between counts as outside.
+func (a *assembly) mayJoin(r *http.Request, q joinRequest) bool {
+	if q.Token != "" {
+		return hmac.Equal([]byte(q.Token), []byte(joinToken(a.parts.Identity.Secret)))
+	}
+	for _, h := range []string{"Forwarded", "X-Forwarded-For", "Via"} {
+		if r.Header.Get(h) != "" {
+			return false
+		}
+	}
+	return a.parts.Local && loopback(r.RemoteAddr) && loopback(q.Raft)
+}
+
+// serveAdmit answers the second step: the leader makes the node a voter.
+func (a *assembly) serveAdmit(w http.ResponseWriter, r *http.Request) {
+	var q joinRequest
+	if !readJoin(w, r, &q) {
+		return
+	}
+	if !hmac.Equal([]byte(q.Proof), []byte(blobs.Proof(a.parts.Identity.Secret))) {
+		answerJoin(w, http.StatusForbidden, joinAnswer{Error: "only coordinators of this cluster are admitted"})
+		return
+	}
+	if !a.node.Serving() {
+		a.passAdmission(w, r.Context(), q)
+		return
+	}
+	ctx, cancel := context.WithTimeout(r.Context(), 8*time.Second)
+	defer cancel()
+	if err := a.admit(ctx, q); err != nil {
+		answerJoin(w, http.StatusServiceUnavailable, joinAnswer{Error: err.Error()})
+		return
+	}
+	answerJoin(w, http.StatusOK, joinAnswer{Cluster: a.parts.Identity.Cluster, Done: true})
+}
+
+func (a *assembly) admit(ctx context.Context, q joinRequest) error {
+	member := state.Member{Node: q.Node, URL: q.URL, Raft: q.Raft}
+	known := false
+	a.node.View(func(s *state.State) {
+		if m, ok := s.Member(q.Node); ok {
+			known = *m == member
+		}
+	})
+	if !known {
+		if _, err := a.node.Propose(ctx, &state.SetMember{Member: member}); err != nil {
+			return err
+		}
+	}
+	voters, err := a.node.Voters()
+	if err != nil {
+		return err
+	}
+	if voters[q.Node] == q.Raft {
+		return nil
+	}
+	return a.node.AddVoter(ctx, q.Node, q.Raft)
+}
+
+// passAdmission sends a node's wish on to the leader.
+func (a *assembly) passAdmission(w http.ResponseWriter, ctx context.Context, q joinRequest) {
+	url := a.urlOf(a.node.Leader())
+	if url == "" {
+		answerJoin(w, http.StatusServiceUnavailable, joinAnswer{Error: "the cluster is choosing a leader"})
+		return
+	}
+	answer, err := ask(ctx, a.parts.Peers, url, pathAdmit, q)
+	if err != nil {
+		answer = joinAnswer{Error: err.Error()}
+	}
+	answerJoin(w, http.StatusOK, answer)
+}
+
+// urlOf is where a member is reached.
+func (a *assembly) urlOf(node task.NodeID) (url string) {
+	if node == "" || node == a.parts.Identity.Node {
+		return ""
+	}
+	a.node.View(func(s *state.State) {
+		if m, ok := s.Member(node); ok {
+			url = m.URL
+		}
+	})
+	return url
+}
+
+// seekAdmission asks to be admitted until it is: of the leader it knows, of
+// the members it knows, or of the one it was told to join.
+func (a *assembly) seekAdmission(ctx context.Context) error {
+	q := joinRequest{Node: a.parts.Identity.Node, URL: a.parts.Identity.URL, Raft: a.parts.Identity.Raft, Proof: blobs.Proof(a.parts.Identity.Secret)}
+	for {
+		for _, url := range a.admitters() {
+			answer, err := ask(ctx, a.parts.Peers, url, pathAdmit, q)
+			if err == nil && answer.Done && answer.Cluster == a.parts.Identity.Cluster {
+				return nil
+			}
+			if err != nil && ctx.Err() == nil {
+				a.parts.Logger.Debug("not admitted yet", "by", url, "error", err)
+			}
+		}
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-time.After(500 * time.Millisecond):
+		}
+	}
+}
+
+func (a *assembly) admitters() []string {
+	if a.node.Serving() {
+		return []string{a.parts.Identity.URL}
+	}
+	var urls []string
+	if url := a.urlOf(a.node.Leader()); url != "" {
+		urls = append(urls, url)
+	} else if a.parts.Join != "" {
+		urls = append(urls, a.parts.Join)
+	}
+	return urls
+}
+
+func readJoin(w http.ResponseWriter, r *http.Request, q *joinRequest) bool {
+	err := json.NewDecoder(http.MaxBytesReader(w, r.Body, maxJoinBody)).Decode(q)
+	if err != nil {
+		answerJoin(w, http.StatusBadRequest, joinAnswer{Error: fmt.Sprintf("the request cannot be read: %v", err)})
+	}
+	return err == nil
+}
+
+func answerJoin(w http.ResponseWriter, status int, a joinAnswer) {
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(status)
+	_ = json.NewEncoder(w).Encode(a) // a caller that went away asks again
+}

@@ -1,0 +1,151 @@
+// Package sweep is what the leader does without being asked: it ends attempts
+// whose deadline has passed, judges tasks whose results are in, releases
+// chunks whose tasks are all decided, opens the next level of a reduction, and
+// forgets old sessions.
+//
+// Each loop finds its work by reading the state, so a new leader goes on where
+// the last one stopped, and proposes commands that Apply checks again. Nothing
+// is kept between rounds.
+//
+// Run owns two goroutines: one follows the state as it changes, one the clock.
+package sweep
+
+import (
+	"context"
+	"errors"
+	"io"
+	"log/slog"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/sheafgrid/sheaf/coordinator/state"
+	"github.com/sheafgrid/sheaf/storage"
+	"github.com/sheafgrid/sheaf/task"
+)
+
+// Node is the replicated state, as sweep uses it.
+type Node interface {
+	View(fn func(*state.State))
+	Changed() <-chan struct{}
+	Propose(ctx context.Context, c state.Command) (state.Result, error)
+	Now() task.Millis
+}
+
+// Blobs keeps blobs on a majority of nodes.
+type Blobs interface {
+	// ReadOutput returns the bytes of an output of at most limit bytes.
+	ReadOutput(ctx context.Context, digest task.Digest, limit int64) ([]byte, error)
+	// Publish makes an output readable for everybody.
+	Publish(ctx context.Context, digest task.Digest) error
+	// PutPublic stores small public blobs.
+	PutPublic(ctx context.Context, blobs []storage.Small) error
+	// PutPublicLarge stores one public blob.
+	PutPublicLarge(ctx context.Context, digest task.Digest, size int64, r io.Reader) error
+}
+
+// Sweeper runs the leader's loops.
+type Sweeper struct {
+	node  Node
+	blobs Blobs
+	log   *slog.Logger
+}
+
+// New makes a sweeper; nothing runs yet.
+func New(node Node, blobs Blobs, log *slog.Logger) *Sweeper {
+	return &Sweeper{node: node, blobs: blobs, log: log}
+}
+
+// Run runs the loops until ctx ends, which it does when leadership does.
+func (s *Sweeper) Run(ctx context.Context) error {
+	g, ctx := errgroup.WithContext(ctx)
+	g.Go(func() error { return s.followState(ctx) })
+	g.Go(func() error { return s.followClock(ctx) })
+	err := g.Wait()
+	if errors.Is(err, context.Canceled) {
+		return nil
+	}
+	return err
+}
+
+// retryAfter is the pause after a round that failed.
+const retryAfter = time.Second
+
+// followState judges, releases and opens levels whenever something changed.
+func (s *Sweeper) followState(ctx context.Context) error {
+	for {
+		changed := s.node.Changed()
+		busy, err := s.advance(ctx)
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
+		if err != nil {
+			// A lost leadership ends ctx; anything else (a peer that is down,
+			// a full disk) may pass.
+			s.log.Warn("the leader's round failed; it is tried again", "error", err)
+			if err := pause(ctx, retryAfter); err != nil {
+				return err
+			}
+			continue
+		}
+		if busy {
+			continue
+		}
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-changed:
+		}
+	}
+}
+
+// advance does one round over the running jobs.
+func (s *Sweeper) advance(ctx context.Context) (busy bool, err error) {
+	for _, round := range []func(context.Context) (bool, error){s.judge, s.release, s.openStages} {
+		did, err := round(ctx)
+		if err != nil {
+			return busy, err
+		}
+		busy = busy || did
+	}
+	return busy, nil
+}
+
+// expireEvery is how often deadlines are looked at.
+const expireEvery = 500 * time.Millisecond
+
+// forgetEvery is how often old sessions are looked for.
+const forgetEvery = time.Hour
+
+// followClock ends what is overdue.
+func (s *Sweeper) followClock(ctx context.Context) error {
+	tick := time.NewTicker(expireEvery)
+	defer tick.Stop()
+	forget := time.NewTicker(forgetEvery)
+	defer forget.Stop()
+	for {
+		var err error
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-tick.C:
+			err = s.expire(ctx)
+		case <-forget.C:
+			_, err = s.node.Propose(ctx, &state.ForgetSessions{Before: s.node.Now() - state.SessionKept})
+		}
+		if err != nil && ctx.Err() == nil {
+			s.log.Warn("overdue attempts could not be ended; it is tried again", "error", err)
+		}
+	}
+}
+
+func pause(ctx context.Context, d time.Duration) error {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-t.C:
+		return nil
+	}
+}

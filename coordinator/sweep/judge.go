@@ -1,0 +1,90 @@
+package sweep
+
+import (
+	"context"
+
+	"github.com/sheafgrid/sheaf/coordinator/state"
+	"github.com/sheafgrid/sheaf/task"
+	"github.com/sheafgrid/sheaf/validation"
+)
+
+// maxPerCommand bounds verdicts and expiries of one command, so that it fits
+// into a log entry beside others.
+const maxPerCommand = 1024
+
+// judge decides tasks whose results are in.
+func (s *Sweeper) judge(ctx context.Context) (bool, error) {
+	var verdicts []state.Verdict
+	s.node.View(func(st *state.State) {
+		for _, n := range st.ActiveJobs() {
+			stage := st.CurrentStage(n)
+			_, spec := st.Job(n)
+			for i, ok := st.Ripe(stage, 0); ok && len(verdicts) < maxPerCommand; i, ok = st.Ripe(stage, i+1) {
+				verdicts = append(verdicts, decide(st, spec.Check, stage, i))
+			}
+		}
+	})
+	if len(verdicts) == 0 {
+		return false, nil
+	}
+	_, err := s.node.Propose(ctx, &state.Judge{Verdicts: verdicts})
+	return true, err
+}
+
+// decide is the verdict on one task as validation sees it.
+func decide(st *state.State, check task.Check, stage task.StageID, i uint64) state.Verdict {
+	var votes []validation.Vote
+	var ids []task.AttemptID
+	st.Attempts(stage, i, func(id task.AttemptID, a *state.Attempt) {
+		if a.State == state.AttemptReported {
+			votes = append(votes, validation.Vote{Exit: a.Exit, Output: a.Output, Work: a.Work})
+			ids = append(ids, id)
+		}
+	})
+	t, _ := st.Task(stage, i)
+	v := state.Verdict{Stage: stage, Index: i}
+	switch d := validation.Decide(check, votes, int(t.Open)+int(t.Want), int(t.Tries)); d.Kind {
+	case validation.Accept:
+		v.Winner = ids[d.Winner]
+	case validation.More:
+		v.More = uint8(d.More)
+	case validation.Fail:
+		v.Fail = state.FailDisagree
+		if len(votes) == 0 {
+			v.Fail = state.FailNoResult
+		}
+	case validation.Wait:
+	}
+	return v
+}
+
+// release makes chunks final whose tasks are all decided.
+func (s *Sweeper) release(ctx context.Context) (bool, error) {
+	var ready []*state.Release
+	s.node.View(func(st *state.State) {
+		for _, n := range st.ActiveJobs() {
+			stage := st.CurrentStage(n)
+			for c, ok := st.NextReleasable(stage, 0); ok; c, ok = st.NextReleasable(stage, c+1) {
+				ready = append(ready, &state.Release{Stage: stage, Chunk: c})
+			}
+		}
+	})
+	for _, r := range ready {
+		if _, err := s.node.Propose(ctx, r); err != nil {
+			return true, err
+		}
+	}
+	return len(ready) > 0, nil
+}
+
+// expire ends attempts whose deadline has passed.
+func (s *Sweeper) expire(ctx context.Context) error {
+	now := s.node.Now()
+	var overdue []task.AttemptID
+	s.node.View(func(st *state.State) { overdue = st.Expired(now, maxPerCommand) })
+	if len(overdue) == 0 {
+		return nil
+	}
+	_, err := s.node.Propose(ctx, &state.Expire{Attempts: overdue})
+	return err
+}

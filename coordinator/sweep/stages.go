@@ -1,0 +1,121 @@
+package sweep
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+
+	"github.com/sheafgrid/sheaf/coordinator/state"
+	"github.com/sheafgrid/sheaf/storage"
+	"github.com/sheafgrid/sheaf/task"
+)
+
+// maxListBytes bounds a list of outputs, in bytes: 1,026 names of 255 bytes.
+const maxListBytes = 1 << 20
+
+// nextLevel is a job whose current level is released and has one above it.
+type nextLevel struct {
+	job   task.JobNumber
+	id    task.JobID
+	spec  *task.JobSpec
+	stage task.StageID
+	level uint8 // the one to open
+}
+
+// openStages opens the next level of jobs whose current one is released.
+func (s *Sweeper) openStages(ctx context.Context) (bool, error) {
+	var due []nextLevel
+	s.node.View(func(st *state.State) {
+		for _, n := range st.ActiveJobs() {
+			stage := st.CurrentStage(n)
+			j, spec := st.Job(n)
+			if level := st.Stage(stage).Level + 1; st.StageReleased(stage) && spec.Count(level) > 0 {
+				due = append(due, nextLevel{job: n, id: j.ID, spec: spec, stage: stage, level: level})
+			}
+		}
+	})
+	for _, d := range due {
+		index, err := s.buildIndex(ctx, d)
+		if err != nil {
+			return true, fmt.Errorf("level %d of job %s: %w", d.level, d.id, err)
+		}
+		if _, err := s.node.Propose(ctx, &state.OpenStage{Job: d.job, Level: d.level, Index: index}); err != nil {
+			return true, err
+		}
+		s.log.Info("opened a level of a reduction", "job", d.id, "level", d.level, "tasks", d.spec.Count(d.level))
+	}
+	return len(due) > 0, nil
+}
+
+// buildIndex writes the pages that describe the tasks of a reduction's level,
+// and makes the outputs that they read readable for volunteers.
+func (s *Sweeper) buildIndex(ctx context.Context, d nextLevel) (task.Digest, error) {
+	var pages []task.Digest
+	for i := range d.spec.Count(d.level) {
+		page, err := s.buildPage(ctx, d, i)
+		if err != nil {
+			return task.Digest{}, err
+		}
+		digest := task.Sum(page)
+		if err := s.blobs.PutPublicLarge(ctx, digest, int64(len(page)), bytes.NewReader(page)); err != nil {
+			return task.Digest{}, err
+		}
+		pages = append(pages, digest)
+	}
+	list := task.EncodeIndex(pages)
+	digest := task.Sum(list)
+	return digest, s.blobs.PutPublicLarge(ctx, digest, int64(len(list)), bytes.NewReader(list))
+}
+
+func (s *Sweeper) buildPage(ctx context.Context, d nextLevel, i uint64) ([]byte, error) {
+	var page task.ReducePage
+	var lists []task.Digest
+	from, to := d.spec.ReduceGroup(d.level, i)
+	s.node.View(func(st *state.State) {
+		for k := from; k < to; k++ {
+			t, ok := st.Task(d.stage, k)
+			if !ok || t.State != state.TaskAccepted {
+				continue
+			}
+			if a := st.AcceptedResult(t); a.Exit == 0 {
+				page.Inputs = append(page.Inputs, task.ReduceInput{Index: k})
+				lists = append(lists, a.Output)
+			}
+		}
+	})
+	for k, digest := range lists {
+		b, err := s.blobs.ReadOutput(ctx, digest, maxListBytes)
+		if err != nil {
+			return nil, fmt.Errorf("outputs of task %d: %w", page.Inputs[k].Index, err)
+		}
+		list, err := task.DecodeOutputList(b)
+		if err != nil {
+			return nil, fmt.Errorf("outputs of task %d: %w", page.Inputs[k].Index, err)
+		}
+		if err := s.publish(ctx, list); err != nil {
+			return nil, fmt.Errorf("outputs of task %d: %w", page.Inputs[k].Index, err)
+		}
+		page.Inputs[k].Outputs = list
+	}
+	return page.Encode(), nil
+}
+
+// publish makes a task's outputs readable for the volunteers that reduce them:
+// the small ones with one write, the others one by one.
+func (s *Sweeper) publish(ctx context.Context, list task.OutputList) error {
+	var small []storage.Small
+	for _, f := range list {
+		if f.Size > storage.MaxSmallSize {
+			if err := s.blobs.Publish(ctx, f.Digest); err != nil {
+				return err
+			}
+			continue
+		}
+		b, err := s.blobs.ReadOutput(ctx, f.Digest, f.Size)
+		if err != nil {
+			return err
+		}
+		small = append(small, storage.Small{Digest: f.Digest, Bytes: b})
+	}
+	return s.blobs.PutPublic(ctx, small)
+}
