@@ -11,12 +11,14 @@
 //   - Verify recomputes everything that such a folder says, with nothing but
 //     the folder.
 //
-// It promises that files of any size pass in pieces of at most 1 MiB; that
-// nothing a coordinator answers is believed before it was checked, nor written
-// outside of the folder; and that Fetch can be interrupted anywhere, by a full
-// disk or a power cut too, and be repeated. Only Fetch starts goroutines, and
-// they have ended when it returns. The package opens no connection, holds no
-// key, and never deletes what it did not write.
+// It promises that inputs and outputs of any size pass through a small buffer;
+// that nothing a coordinator answers is believed before it was checked, nor
+// written outside of the folder; and that Fetch can be interrupted anywhere, by
+// a full disk or a power cut too, and be repeated. (Outputs are not forced to
+// the disk one by one, as there may be a million: after a power cut Verify
+// names what is missing, and Fetch brings it.) Only Fetch starts goroutines,
+// and they have ended when it returns. The package opens no connection, holds
+// no key, and never deletes what it did not write.
 //
 // # A fetched folder
 //

@@ -46,8 +46,9 @@ type Fetched struct {
 // released; Manifest.Complete and its Levels tell.
 //
 // A folder that holds anything else is ErrFolder; an answer of the coordinator
-// that cannot be right is ErrAnswer. After an error the folder has no finished
-// manifest, but everything that it holds is what it should be.
+// that cannot be right is ErrAnswer. An error leaves the folder as it was, or
+// with a manifest that says that the fetch is not finished; then the same call
+// goes on from there.
 func Fetch(ctx context.Context, source Source, job task.JobID, dir string, options FetchOptions) (*Fetched, error) {
 	f, err := newFetcher(ctx, source, job, options)
 	if err != nil {

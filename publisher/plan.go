@@ -134,6 +134,9 @@ func (f *JobFile) program(key, name string, limits task.Limits) (Blob, error) {
 
 func (f *JobFile) planInputs(ctx context.Context, p *Plan) error {
 	left := maxTaskInputs
+	if f.Split.Kind == task.SplitLines {
+		left -= MaxLineRange
+	}
 	for i, in := range f.Inputs {
 		key := fmt.Sprintf("inputs[%d]", i)
 		blob, err := fileBlob(ctx, "input "+in.File, f.local(in.File), left)

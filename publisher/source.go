@@ -45,7 +45,7 @@ func wrongAnswer(format string, args ...any) error {
 	return fmt.Errorf("%w: %s", ErrAnswer, fmt.Sprintf(format, args...))
 }
 
-// The states of a job in which no more results come.
+// stateDone is the state of a job of which everything is released.
 const stateDone = "done"
 
 // maxNote bounds text from a coordinator that is kept for people, in bytes.

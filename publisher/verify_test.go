@@ -66,30 +66,36 @@ func TestEveryFlippedByteIsFound(t *testing.T) {
 	}
 }
 
+// What a test does to a folder.
+func write(name, content string) func(dir string) error {
+	return func(dir string) error {
+		path := filepath.Join(dir, filepath.FromSlash(name))
+		return errors.Join(os.MkdirAll(filepath.Dir(path), 0o755), os.WriteFile(path, []byte(content), 0o644))
+	}
+}
+
+func remove(name string) func(dir string) error {
+	return func(dir string) error { return os.RemoveAll(filepath.Join(dir, filepath.FromSlash(name))) }
+}
+
+func rename(from, to string) func(dir string) error {
+	return func(dir string) error {
+		return os.Rename(filepath.Join(dir, filepath.FromSlash(from)), filepath.Join(dir, filepath.FromSlash(to)))
+	}
+}
+
+func link(target, name string) func(dir string) error {
+	return func(dir string) error {
+		path := filepath.Join(dir, filepath.FromSlash(name))
+		return errors.Join(os.RemoveAll(path), os.Symlink(target, path))
+	}
+}
+
+func cut(name string, size int64) func(dir string) error {
+	return func(dir string) error { return os.Truncate(filepath.Join(dir, filepath.FromSlash(name)), size) }
+}
+
 func TestVerifyNamesWhatIsWrong(t *testing.T) {
-	write := func(name, content string) func(dir string) error {
-		return func(dir string) error {
-			path := filepath.Join(dir, filepath.FromSlash(name))
-			return errors.Join(os.MkdirAll(filepath.Dir(path), 0o755), os.WriteFile(path, []byte(content), 0o644))
-		}
-	}
-	remove := func(name string) func(dir string) error {
-		return func(dir string) error { return os.RemoveAll(filepath.Join(dir, filepath.FromSlash(name))) }
-	}
-	rename := func(from, to string) func(dir string) error {
-		return func(dir string) error {
-			return os.Rename(filepath.Join(dir, filepath.FromSlash(from)), filepath.Join(dir, filepath.FromSlash(to)))
-		}
-	}
-	link := func(target, name string) func(dir string) error {
-		return func(dir string) error {
-			path := filepath.Join(dir, filepath.FromSlash(name))
-			return errors.Join(os.RemoveAll(path), os.Symlink(target, path))
-		}
-	}
-	cut := func(name string, size int64) func(dir string) error {
-		return func(dir string) error { return os.Truncate(filepath.Join(dir, filepath.FromSlash(name)), size) }
-	}
 	for _, c := range []struct {
 		name    string
 		collect task.Collect
@@ -276,6 +282,30 @@ func TestVerifyChangesNothing(t *testing.T) {
 	after, err := os.ReadDir(dir)
 	if err != nil || len(after) != len(before) {
 		t.Errorf("got %v, %v, want %v", after, err, before)
+	}
+}
+
+// TestTheLongestLine fetches a task with as many files, of as long names, as
+// there may be, and reads a line that is too long.
+func TestTheLongestLine(t *testing.T) {
+	j := newFakeJob(t, 1, 0, "")
+	files := map[string]string{}
+	for i := range task.MaxOutputFiles {
+		files[fmt.Sprintf("out/%s%04d", strings.Repeat("x", task.MaxPathBytes-4), i)] = ""
+	}
+	j.levels[0][0].files = files
+	dir := t.TempDir()
+	mustFetch(t, j, dir, publisher.FetchOptions{})
+	if r := mustVerify(t, dir, publisher.VerifyOptions{ResultRoot: j.root(0)}); r.Files != task.MaxOutputFiles {
+		t.Errorf("got %d files, want %d", r.Files, task.MaxOutputFiles)
+	}
+	for _, size := range []int{publisher.MaxResultLine, publisher.MaxResultLine + 1, 3 * publisher.MaxResultLine} {
+		line := bytes.Repeat([]byte(" "), size)
+		line[size-1] = '\n'
+		_, err := publisher.ReadResults(line, 1)
+		if tooLong := strings.Contains(fmt.Sprint(err), "it has more than"); err == nil || tooLong != (size > publisher.MaxResultLine) {
+			t.Errorf("a line of %d bytes: got %v", size, err)
+		}
 	}
 }
 

@@ -3,6 +3,7 @@ package task
 import (
 	"errors"
 	"fmt"
+	"strings"
 )
 
 // ErrBadJob is wrapped by every refusal of a job specification. The text says
@@ -129,16 +130,18 @@ func (s *JobSpec) Validate() error {
 }
 
 func (s *JobSpec) validateInputs() error {
-	seen := map[string]bool{}
+	var seen []string
 	if s.Split.Kind == SplitLines {
-		seen[s.Split.Lines.Path] = true
+		seen = append(seen, s.Split.Lines.Path)
 	}
 	for i, in := range s.Inputs {
 		if err := CheckPath(in.Path); err != nil {
 			return refuse("inputs[%d]: %v", i, err)
 		}
-		if seen[in.Path] {
-			return refuse("inputs[%d]: the path %q is used twice", i, in.Path)
+		for _, other := range seen {
+			if strings.EqualFold(other, in.Path) || folderOf(other, in.Path) {
+				return refuse("inputs[%d]: the path %q cannot stand beside %q", i, in.Path, other)
+			}
 		}
 		if in.Size < 0 || in.Size > MaxInputSize {
 			return refuse("inputs[%d] %q: %d bytes, allowed are 0 to %d", i, in.Path, in.Size, MaxInputSize)
@@ -146,7 +149,7 @@ func (s *JobSpec) validateInputs() error {
 		if in.Blob.IsZero() {
 			return refuse("inputs[%d] %q: no digest", i, in.Path)
 		}
-		seen[in.Path] = true
+		seen = append(seen, in.Path)
 	}
 	return nil
 }

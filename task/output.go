@@ -93,6 +93,12 @@ func (l OutputList) Check() error {
 		} else {
 			folded[low] = true
 		}
+		// Sorting puts "a-b" between "a" and "a/b", so each folder is looked up.
+		for k := strings.LastIndexByte(f.Name, '/'); k > 0; k = strings.LastIndexByte(f.Name[:k], '/') {
+			if folded[strings.ToLower(f.Name[:k])] {
+				return fmt.Errorf("%w: %q is below %q, which is a file", ErrBadOutput, f.Name, f.Name[:k])
+			}
+		}
 		if f.Size < 0 || f.Size > int64(MaxOutput) {
 			return fmt.Errorf("%w: %q of %d bytes", ErrBadOutput, f.Name, f.Size)
 		}

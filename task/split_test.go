@@ -239,6 +239,9 @@ func TestValidateNamesTheField(t *testing.T) {
 		{"odd memory", "limits.memory:", func(s *task.JobSpec) { s.Limits.Memory = 1000 }},
 		{"no work", "limits.work:", func(s *task.JobSpec) { s.Limits.Work = 0 }},
 		{"path that climbs", "inputs[0]:", func(s *task.JobSpec) { s.Inputs = []task.Input{{Path: "../x", Blob: task.Digest{1}}} }},
+		{"inputs in each other's way", "cannot stand beside", func(s *task.JobSpec) {
+			s.Inputs = []task.Input{{Path: "a", Blob: task.Digest{1}}, {Path: "a/b", Blob: task.Digest{1}}}
+		}},
 		{"fan in of one", "reduce.fan_in:", func(s *task.JobSpec) { s.Reduce = &task.Reduce{Program: s.Program, FanIn: 1, Limits: limits()} }},
 		{"empty grid", "split.grid:", func(s *task.JobSpec) { s.Split = task.Split{Kind: task.SplitGrid} }},
 		{

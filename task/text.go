@@ -42,6 +42,15 @@ func CheckPath(path string) error {
 	return nil
 }
 
+// folderOf reports whether one path would have to be a folder for the other to
+// be a file, such as "a" and "a/b". No file system holds both.
+func folderOf(a, b string) bool {
+	if len(a) > len(b) {
+		a, b = b, a
+	}
+	return len(b) > len(a) && b[len(a)] == '/' && strings.EqualFold(b[:len(a)], a)
+}
+
 var deviceNames = []string{
 	"con", "prn", "aux", "nul",
 	"com1", "com2", "com3", "com4", "com5", "com6", "com7", "com8", "com9",
