@@ -3,7 +3,6 @@ package publisher
 import (
 	"errors"
 	"fmt"
-	"slices"
 	"strings"
 
 	"github.com/sheafgrid/sheaf/task"
@@ -23,10 +22,7 @@ func (f *JobFile) validate() error {
 	if spec.Reduce != nil {
 		spec.Reduce.Program = stand
 	}
-	if err := spec.Validate(); err != nil {
-		return err
-	}
-	return f.checkLayout()
+	return spec.Validate()
 }
 
 // spec is the specification without what comes from files.
@@ -42,28 +38,6 @@ func (f *JobFile) spec() task.JobSpec {
 		s.Reduce = &task.Reduce{Args: d.Args, FanIn: d.FanIn, Limits: d.Limits}
 	}
 	return s
-}
-
-// checkLayout refuses inputs that cannot all be files: one is named as a
-// folder of another.
-func (f *JobFile) checkLayout() error {
-	var paths []string
-	for _, in := range f.Inputs {
-		paths = append(paths, in.Path)
-	}
-	if f.Split.Kind == task.SplitLines {
-		paths = append(paths, f.Split.Lines.Path)
-	}
-	for i, p := range paths {
-		if k := slices.IndexFunc(paths, func(other string) bool { return strings.HasPrefix(other, p+"/") }); k >= 0 {
-			field := "split.lines"
-			if i < len(f.Inputs) {
-				field = fmt.Sprintf("inputs[%d]", i)
-			}
-			return fmt.Errorf("%w: %s: %q is a file here, and a folder in %q", task.ErrBadJob, field, p, paths[k])
-		}
-	}
-	return nil
 }
 
 // mistake is an error of task.JobSpec.Validate, or one like it, with the line

@@ -157,7 +157,7 @@ func TestJobFileMistakes(t *testing.T) {
 		{"input upwards", head + split + "inputs: [../a.csv]\n", []string{"job.yaml:5: inputs[0]", "{path: a.csv, file: ../a.csv}"}},
 		{"input without a file", head + split + "inputs: [{path: a}]\n", []string{"inputs[0]: the file is missing"}},
 		{"input twice", head + split + "inputs: [a, ./a]\n", []string{`inputs[1]: the path "a" is used twice`}},
-		{"input as a folder", head + split + "inputs: [a/b, a]\n", []string{`inputs[1]: "a" is a file here, and a folder in "a/b"`}},
+		{"input as a folder", head + split + "inputs: [a/b, a]\n", []string{`inputs[1]: the path "a" cannot stand beside "a/b"`}},
 		{"alias", head + split + "args: &a [x]\ninputs: *a\n", []string{"&a: job files have no anchors", "*a: job files have no aliases"}},
 		{"merge", head + split + "<<: {seed: 1}\n", []string{"a key must be plain text"}},
 		{"tag", head + split + "seed: !!str 1\n", []string{"job files have no tags"}},
