@@ -139,7 +139,10 @@ func (s *JobSpec) validateInputs() error {
 			return refuse("inputs[%d]: %v", i, err)
 		}
 		for _, other := range seen {
-			if strings.EqualFold(other, in.Path) || folderOf(other, in.Path) {
+			if strings.EqualFold(other, in.Path) {
+				return refuse("inputs[%d]: the path %q is used twice", i, in.Path)
+			}
+			if folderOf(other, in.Path) {
 				return refuse("inputs[%d]: the path %q cannot stand beside %q", i, in.Path, other)
 			}
 		}
