@@ -56,23 +56,3 @@ func outputsOf(collect task.Collect, levels uint8, onlyReduced bool) []outputs {
 
 // inStdout reports whether an output is a segment of the one file.
 func (o *outputs) inStdout(f *task.OutputFile) bool { return o.concat && f.Name == task.OutputStdout }
-
-// checkNames refuses outputs that cannot all be files in one folder, on some
-// machine: one is named as a folder of another.
-func checkNames(list task.OutputList) error {
-	folders := map[string]bool{}
-	for _, f := range list {
-		low := strings.ToLower(f.Name)
-		for i, c := range low {
-			if c == '/' {
-				folders[low[:i]] = true
-			}
-		}
-	}
-	for _, f := range list {
-		if folders[strings.ToLower(f.Name)] {
-			return fmt.Errorf("%w: %q is a file and a folder", task.ErrBadOutput, f.Name)
-		}
-	}
-	return nil
-}

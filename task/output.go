@@ -72,6 +72,7 @@ func (l OutputList) Check() error {
 		return fmt.Errorf("%w: %d files, at most %d", ErrBadOutput, len(l), MaxOutputFiles)
 	}
 	folded := make(map[string]bool, len(l))
+	folders := map[string]bool{}
 	total := int64(0)
 	for i, f := range l {
 		if i > 0 && l[i-1].Name >= f.Name {
@@ -88,21 +89,25 @@ func (l OutputList) Check() error {
 		}
 		// Two names that differ only in case cannot both be fetched on a
 		// machine whose file system folds case.
-		if low := strings.ToLower(f.Name); folded[low] {
+		low := strings.ToLower(f.Name)
+		if folded[low] {
 			return fmt.Errorf("%w: %q stands twice, or differs from another name only in case", ErrBadOutput, f.Name)
-		} else {
-			folded[low] = true
 		}
-		// Sorting puts "a-b" between "a" and "a/b", so each folder is looked up.
-		for k := strings.LastIndexByte(f.Name, '/'); k > 0; k = strings.LastIndexByte(f.Name[:k], '/') {
-			if folded[strings.ToLower(f.Name[:k])] {
-				return fmt.Errorf("%w: %q is below %q, which is a file", ErrBadOutput, f.Name, f.Name[:k])
+		folded[low] = true
+		for k, c := range low {
+			if c == '/' {
+				folders[low[:k]] = true
 			}
 		}
 		if f.Size < 0 || f.Size > int64(MaxOutput) {
 			return fmt.Errorf("%w: %q of %d bytes", ErrBadOutput, f.Name, f.Size)
 		}
 		total += f.Size
+	}
+	for _, f := range l {
+		if folders[strings.ToLower(f.Name)] {
+			return fmt.Errorf("%w: %q is a file and a folder", ErrBadOutput, f.Name)
+		}
 	}
 	if total > int64(MaxOutput) {
 		return fmt.Errorf("%w: %d bytes in all, at most %d", ErrBadOutput, total, MaxOutput)

@@ -177,7 +177,7 @@ func project(n int) *state.CreateProject {
 		Request: state.Request{
 			Key: k, Session: 1, Opened: task.Millis(time.Now().UnixMilli()), Number: 1, Sum: task.Digest{byte(n), byte(n >> 8)},
 		},
-		Name:    fmt.Sprint("p", n),
+		Name: fmt.Sprint("p", n),
 	}
 }
 

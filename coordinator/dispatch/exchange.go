@@ -18,6 +18,7 @@ type contact struct {
 	exchange protocol.Exchange
 	host     schedule.Host
 	facts    protocol.HostFacts // as logged
+	seen     task.Millis        // as logged
 	reports  []state.Report
 	outputs  []storage.Small
 	dropped  []task.AttemptID
@@ -90,7 +91,7 @@ func (d *Dispatcher) begin(c *contact) (repeated bool, answer state.Answer, err 
 			return
 		}
 		repeated, answer = known, r.Answer
-		c.facts = h.Facts
+		c.facts, c.seen = h.Facts, h.Seen
 		c.host = schedule.Host{
 			ID: id, Account: h.Account, Open: s.OpenCount(id), MayHold: mayHold(c.exchange.Facts.Cores),
 			Memory: c.exchange.Facts.Memory, Allow: c.exchange.Allow, AllowAll: c.exchange.AllowAll,
@@ -138,6 +139,9 @@ func (d *Dispatcher) propose(ctx context.Context, c *contact) (state.Answer, err
 	for _, p := range picks {
 		cmd.Assign = append(cmd.Assign, state.Assignment{Stage: p.Stage, Index: p.Index})
 	}
+	if c.idle(cmd, d.node.Now()) {
+		return state.Answer{}, nil
+	}
 	r, err := d.node.Propose(ctx, cmd)
 	if err != nil {
 		return state.Answer{}, err
@@ -146,6 +150,16 @@ func (d *Dispatcher) propose(ctx context.Context, c *contact) (state.Answer, err
 		return state.Answer{}, r.Answer.Error
 	}
 	return r.Answer, nil
+}
+
+// seenEvery is how often a host that has nothing to say is written down as
+// alive.
+const seenEvery task.Millis = 5 * 60 * 1000
+
+// idle reports whether an exchange has nothing for the log. Such a one is not
+// numbered there: repeating it is as harmless as making it.
+func (c *contact) idle(cmd *state.Exchange, now task.Millis) bool {
+	return cmd.Facts == nil && len(cmd.Reports)+len(cmd.Dropped)+len(cmd.Assign) == 0 && now-c.seen < seenEvery
 }
 
 func (d *Dispatcher) pick(c *contact) ([]schedule.Pick, *schedule.Overlay) {
