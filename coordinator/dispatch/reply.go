@@ -10,9 +10,8 @@ import (
 
 // How soon a host is asked to come back, in milliseconds, before jitter.
 const (
-	afterBusy  = 100    // no sooner than this, in any case
-	nextActive = 2_000  // while jobs are running, with nothing to say
-	nextIdle   = 15_000 // while there are none
+	afterBusy = 100   // no sooner than this, in any case
+	nextIdle  = 2_000 // with nothing to say; more in a large fleet
 	// A large fleet spreads out: this many idle hosts a second call.
 	idleCallsPerSecond = 1_000
 )
@@ -24,15 +23,11 @@ func (d *Dispatcher) reply(ctx context.Context, c *contact, answer state.Answer)
 		r.Acks = append(r.Acks, protocol.Ack(a))
 	}
 	var given []assignedAttempt
-	var next uint64
+	next := uint64(nextIdle)
 	d.node.View(func(s *state.State) {
 		s.Members(func(m *state.Member) { r.Members = append(r.Members, protocol.Member{Node: m.Node, URL: m.URL}) })
 		given = attempts(s, answer.Attempts, r.Time)
 		r.Cancel = cancelled(s, c.host.ID, c.exchange.Held)
-		next = nextIdle
-		if len(s.ActiveJobs()) > 0 {
-			next = nextActive
-		}
 		next = max(next, uint64(s.HostCount())*1000/idleCallsPerSecond)
 	})
 	for _, g := range given {

@@ -1,0 +1,151 @@
+package client
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"time"
+
+	"github.com/sheafgrid/sheaf/client/journal"
+	"github.com/sheafgrid/sheaf/client/plan"
+	"github.com/sheafgrid/sheaf/client/sandbox"
+	"github.com/sheafgrid/sheaf/protocol"
+	"github.com/sheafgrid/sheaf/task"
+)
+
+// start runs an attempt in the sandbox.
+func (r *run) start(ctx context.Context, h *held) {
+	ctx, h.stop = context.WithCancel(ctx)
+	h.stage, h.began, h.gauge = plan.StageRunning, time.Now(), &gauge{}
+	r.tell(EventStarted, h, "")
+	bundle, gauge := h.bundle, h.gauge
+	r.work(func() func() error {
+		c := computation{run: r, task: &h.attempt.Task, bundle: bundle, gauge: gauge}
+		result, err := c.compute(ctx)
+		return func() error { return r.computed(ctx, h, result, c.text, err) }
+	})
+}
+
+// computation is one task in the sandbox.
+type computation struct {
+	run    *run
+	task   *task.Task
+	bundle *bundle
+	gauge  *gauge
+	text   string // how it ended, for people
+}
+
+// compute runs the task and makes its report, with large outputs on the disk.
+func (c *computation) compute(ctx context.Context) (*journal.Result, error) {
+	q, err := c.request()
+	if err != nil {
+		return nil, err
+	}
+	s := &spool{outputs: c.run.outputs}
+	defer s.discard()
+	q.Output = s.next
+	o, err := c.run.cfg.Sandbox.Run(ctx, q, c.gauge.set)
+	if s.failed != nil {
+		return nil, s.failed
+	}
+	if err != nil {
+		return nil, err
+	}
+	if err := o.Outputs.Check(); err != nil {
+		return nil, fmt.Errorf("%w: %w", sandbox.ErrBadReply, err)
+	}
+	if !o.Exit.Valid() || len(o.Outputs) != len(s.files) {
+		return nil, fmt.Errorf("%w: exit %d with %d outputs, of which %d came", sandbox.ErrBadReply, o.Exit, len(o.Outputs), len(s.files))
+	}
+	if c.run.cfg.Lie.about(c.task.Sum()) {
+		if err := c.run.cfg.Lie.tell(o.Outputs, s); err != nil {
+			return nil, err
+		}
+	}
+	if err := s.settle(o.Outputs); err != nil {
+		return nil, err
+	}
+	result := &journal.Result{Report: protocol.Report{
+		Task: c.task.Sum(), Exit: o.Exit, Work: o.Work, Outputs: o.Outputs.Encode(), Inline: s.inline(),
+	}}
+	result.Uploads = onDisk(&result.Report)
+	c.text = o.Exit.String()
+	if o.Exit.Trap() && o.Diagnostic != "" {
+		c.text += "; it said: " + note(o.Diagnostic)
+	}
+	return result, nil
+}
+
+// request is the task as the sandbox takes it.
+func (c *computation) request() (sandbox.Request, error) {
+	module, err := io.ReadAll(io.NewSectionReader(c.bundle.program, 0, c.bundle.program.size))
+	if err != nil {
+		return sandbox.Request{}, diskError(err)
+	}
+	t := c.task
+	q := sandbox.Request{Module: module, Meter: t.Meter, Args: t.Args, Limits: t.Limits, Seed: t.Seed}
+	for i, in := range t.Inputs {
+		var content io.ReaderAt = emptyFile{}
+		if f := c.bundle.inputs[i]; f != nil {
+			content = f
+		}
+		q.Inputs = append(q.Inputs, sandbox.InputFile{Path: in.Path, Size: in.Length, Content: content})
+	}
+	return q, nil
+}
+
+// emptyFile is a file of no bytes.
+type emptyFile struct{}
+
+// ReadAt reads nothing.
+func (emptyFile) ReadAt([]byte, int64) (int, error) { return 0, io.EOF }
+
+// computed takes the end of a task.
+func (r *run) computed(ctx context.Context, h *held, result *journal.Result, text string, err error) error {
+	stopped := ctx.Err() != nil
+	h.stop()
+	h.stop, h.gauge = nil, nil
+	switch {
+	case h.stopping && (h.then != plan.Stop || err != nil):
+		if result != nil {
+			r.outputs.drop(onDisk(&result.Report))
+		}
+		return r.settle(h, h.then, h.why)
+	case err == nil:
+		h.stopping = false
+		r.counts.Computed++
+		r.measure(time.Since(h.began))
+		r.trouble.over()
+		return r.finish(h, result, EventComputed, text)
+	case stopped:
+		h.stage = plan.StageReady
+		return nil
+	case errors.Is(err, errDisk):
+		h.stage = plan.StageReady
+		r.inTrouble(err)
+		return nil
+	}
+	return r.fail(h, failureOf(err), err.Error())
+}
+
+// measure keeps in mind how long tasks take.
+func (r *run) measure(took time.Duration) {
+	if r.pace == 0 {
+		r.pace = took
+	}
+	r.pace = (3*r.pace + took) / 4
+}
+
+// failureOf says in a report's terms why the sandbox brought no result.
+func failureOf(err error) protocol.Failure {
+	switch {
+	case errors.Is(err, sandbox.ErrWallLimit):
+		return protocol.FailureWall
+	case errors.Is(err, sandbox.ErrInput):
+		return protocol.FailureInput
+	case errors.Is(err, sandbox.ErrBadProgram), errors.Is(err, sandbox.ErrBadRequest):
+		return protocol.FailureProgram
+	}
+	return protocol.FailureEngine
+}

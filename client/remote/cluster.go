@@ -1,0 +1,125 @@
+package remote
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"time"
+
+	"github.com/sheafgrid/sheaf/protocol"
+	"github.com/sheafgrid/sheaf/task"
+)
+
+// How long to wait for an answer.
+const (
+	clusterTimeout = 10 * time.Second
+	requestTimeout = 30 * time.Second
+)
+
+// maxView bounds a ClusterView, in bytes.
+const maxView = 1 << 20
+
+// Cluster asks each coordinator once, until one says what cluster it belongs
+// to. Its error says what is wrong with the addresses. The first answer decides
+// which cluster this Remote speaks to.
+func (r *Remote) Cluster(ctx context.Context) (protocol.ClusterView, error) {
+	var view protocol.ClusterView
+	var o round
+	_, err := r.askAll(ctx, &o, func(ctx context.Context, base string) (err error) {
+		view, err = r.clusterAt(ctx, base)
+		return err
+	})
+	if err != nil {
+		r.mu.Lock()
+		r.trouble = sentence(err)
+		r.mu.Unlock()
+		if ctx.Err() != nil {
+			return protocol.ClusterView{}, r.interrupted(ctx, err)
+		}
+		return protocol.ClusterView{}, err
+	}
+	return view, nil
+}
+
+func (r *Remote) clusterAt(ctx context.Context, base string) (protocol.ClusterView, error) {
+	var view protocol.ClusterView
+	ctx, cancel := context.WithTimeout(ctx, clusterTimeout)
+	defer cancel()
+	if err := r.getJSON(ctx, base, protocol.PathCluster, nil, maxView, &view); err != nil {
+		return view, err
+	}
+	switch {
+	case view.Protocol == 0:
+		return view, fmt.Errorf("%s %w (it does not say which protocol it speaks)", base, ErrNotCoordinator)
+	case view.Cluster.IsZero():
+		return view, fmt.Errorf("%s: %w", base, errNotReady)
+	case view.Protocol != protocol.Version:
+		return view, &ownError{protocol.Refuse(protocol.CodeVersion, "%s speaks protocol version %d, this program version %d; update the older of the two", base, view.Protocol, protocol.Version)}
+	case view.Time < 0:
+		return view, fmt.Errorf("%w from %s: a negative time", ErrMalformed, base)
+	}
+	if err := r.belongs(base, view.Cluster); err != nil {
+		return view, err
+	}
+	r.learn(view.Members, view.Leader)
+	r.clock.set(&r.mu, view.Time)
+	return view, nil
+}
+
+// belongs compares a coordinator's cluster with the one that this Remote
+// speaks to; the first one decides.
+func (r *Remote) belongs(base string, id task.ClusterID) error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.cluster.IsZero() {
+		r.cluster = id
+	}
+	if r.cluster != id {
+		return fmt.Errorf("%s %w: that is %s, this one is %s; use the address, or the data folder, that belongs to it", base, ErrOtherCluster, id, r.cluster)
+	}
+	return nil
+}
+
+// getJSON reads JSON from one coordinator. header, where it is not nil, adds to
+// the request.
+func (r *Remote) getJSON(ctx context.Context, base, path string, header http.Header, limit int64, into any) error {
+	resp, err := r.get(ctx, base, path, header)
+	if err != nil {
+		return err
+	}
+	defer drain(resp.Body)
+	if resp.StatusCode != http.StatusOK {
+		return refusal(base, resp)
+	}
+	b, err := readAll(base, resp, limit)
+	if err != nil {
+		return err
+	}
+	if err := json.Unmarshal(b, into); err != nil {
+		if !isJSON(resp) {
+			return foreign(base, resp)
+		}
+		return fmt.Errorf("%w from %s: %w", ErrMalformed, base, err)
+	}
+	return nil
+}
+
+func (r *Remote) get(ctx context.Context, base, path string, header http.Header) (*http.Response, error) {
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, base+path, nil)
+	if err != nil {
+		return nil, &ownError{fmt.Errorf("path %q: %w", clip(path), err)}
+	}
+	for k, v := range header {
+		req.Header[k] = v
+	}
+	return r.roundTrip(base, req)
+}
+
+// drain reads what little may be left of a body, so that its connection can be
+// used again, and closes it.
+func drain(body io.ReadCloser) {
+	_, _ = io.CopyN(io.Discard, body, 4<<10)
+	_ = body.Close()
+}

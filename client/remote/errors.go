@@ -1,0 +1,84 @@
+package remote
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/url"
+	"strings"
+
+	"github.com/sheafgrid/sheaf/protocol"
+)
+
+// What can be wrong with an address. The error's text is a sentence for the
+// person who gave it.
+var (
+	ErrBadURL         = errors.New("not the address of a coordinator")
+	ErrUnreachable    = errors.New("no coordinator answers")
+	ErrNotCoordinator = errors.New("answers, but is no Sheaf coordinator")
+	ErrOtherCluster   = errors.New("belongs to another cluster")
+)
+
+// ErrMalformed is wrapped where a coordinator's answer cannot be read.
+var ErrMalformed = errors.New("malformed answer")
+
+// errNotReady: a coordinator that is not part of a cluster yet.
+var errNotReady = errors.New("the coordinator is not ready yet")
+
+// errStalled: a transfer that stood still.
+var errStalled = errors.New("the transfer stood still")
+
+// ownError is the caller's own failure, such as a file that cannot be read: it
+// is the same whoever is asked.
+type ownError struct{ err error }
+
+func (e *ownError) Error() string { return e.err.Error() }
+func (e *ownError) Unwrap() error { return e.err }
+
+// final reports whether asking again, or somebody else, is of no use.
+func final(err error) bool {
+	var own *ownError
+	if errors.As(err, &own) {
+		return true
+	}
+	var refusal *protocol.Error
+	return errors.As(err, &refusal) && !refusal.Temporary() && refusal.Code != protocol.CodeNotFound
+}
+
+// unreachable makes an error of a connection that failed.
+func unreachable(base string, err error) error {
+	if text := err.Error(); strings.Contains(text, "malformed HTTP") || strings.Contains(text, "HTTP response to HTTPS") {
+		return fmt.Errorf("%s %w (%s); check http or https, the address and its port", base, ErrNotCoordinator, plain(err))
+	}
+	return fmt.Errorf("%w at %s (%s); check the address, and that a coordinator runs there", ErrUnreachable, base, plain(err))
+}
+
+// plain is what a person needs of a connection's error.
+func plain(err error) string {
+	var dns *net.DNSError
+	var addr *net.OpError
+	var u *url.Error
+	switch {
+	case errors.Is(err, context.DeadlineExceeded), errors.Is(err, errStalled):
+		return "it does not answer in time"
+	case errors.As(err, &dns) && dns.IsNotFound:
+		return "there is no machine of that name"
+	case errors.As(err, &addr) && addr.Err != nil:
+		err = addr.Err
+	case errors.As(err, &u):
+		err = u.Err
+	}
+	text := err.Error()
+	if i := strings.LastIndex(text, ": "); i >= 0 && errors.As(err, &addr) {
+		text = text[i+2:]
+	}
+	return clip(strings.TrimPrefix(text, "connect: "))
+}
+
+func clip(s string) string {
+	if len(s) > 200 {
+		s = s[:200] + "…"
+	}
+	return strings.ToValidUTF8(s, "?")
+}

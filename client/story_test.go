@@ -1,0 +1,476 @@
+package client_test
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/sheafgrid/sheaf/client"
+	"github.com/sheafgrid/sheaf/client/plan"
+	"github.com/sheafgrid/sheaf/client/remote"
+	"github.com/sheafgrid/sheaf/protocol"
+	"github.com/sheafgrid/sheaf/task"
+)
+
+// R2: an answer that is lost is asked for with the same bytes.
+func TestLostAnswer(t *testing.T) {
+	story(t, func(w *world) {
+		var ids []task.AttemptID
+		for i := range 6 {
+			ids = append(ids, w.c.task(w.program, nil, "say", "1s", fmt.Sprint(i)))
+		}
+		n := 0
+		w.c.lose = func(*protocol.Envelope) bool { n++; return n%3 != 0 } // two of three answers
+		w.start()
+		w.untilReported(ids...)
+		w.until("all is acknowledged", func() bool { return w.agent.Status().Counts.Acknowledged == 6 })
+		seen := map[uint64][]byte{}
+		for _, f := range w.frames() {
+			e, err := protocol.OpenEnvelope(f, cluster)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if before, ok := seen[e.Number]; ok && !bytes.Equal(before, f) {
+				t.Errorf("request %d was repeated with other bytes", e.Number)
+			}
+			seen[e.Number] = f
+		}
+		if len(w.frames()) < 2*len(seen) || len(w.c.lost) != 0 || len(w.sandbox.ran) != 6 {
+			t.Errorf("%d frames of %d requests, lost attempts %v, %d runs", len(w.frames()), len(seen), w.c.lost, len(w.sandbox.ran))
+		}
+	})
+}
+
+// The program ends with a request on its way: at the next start the same bytes
+// go out before anything else.
+func TestStoppedWithARequestOnItsWay(t *testing.T) {
+	story(t, func(w *world) {
+		id := w.c.task(w.program, nil, "say", "1s", "x")
+		w.start()
+		w.until("it runs", func() bool { return w.happened(client.EventStarted) == 1 })
+		w.c.lose = func(e *protocol.Envelope) bool { return e.Purpose == protocol.PurposeExchange }
+		w.untilReported(id)
+		frames := w.frames()
+		last := frames[len(frames)-1]
+		w.stop()
+		w.c.lose = nil
+		before := len(w.frames())
+		w.start()
+		w.until("it is acknowledged", func() bool { return w.agent.Status().Counts.Acknowledged == 1 })
+		if again := w.frames()[before]; !bytes.Equal(again, last) {
+			t.Error("the first request after the start has other bytes than the last before it")
+		}
+		if len(w.sandbox.ran) != 1 {
+			t.Errorf("it ran %d times", len(w.sandbox.ran))
+		}
+	})
+}
+
+// V2 and T1: what the owner does not allow, what nobody signed, and what is not
+// what it is said to be, is given back and never runs.
+func TestV2T1NeverRuns(t *testing.T) {
+	other := privateKey(7)
+	for name, c := range map[string]struct {
+		change  func(*protocol.Attempt)
+		rules   func(*plan.Rules)
+		failure protocol.Failure
+		note    string
+	}{
+		"T1: a wrong checksum":             {change: func(a *protocol.Attempt) { a.Sum[0]++ }, failure: protocol.FailureProgram, note: "T1"},
+		"T1: other arguments":              {change: func(a *protocol.Attempt) { a.Task.Args[0] = "x" }, failure: protocol.FailureProgram, note: "T1"},
+		"T1: other limits":                 {change: func(a *protocol.Attempt) { a.Task.Limits.Work++ }, failure: protocol.FailureProgram, note: "T1"},
+		"V2: nobody signed":                {change: func(a *protocol.Attempt) { a.Version.Signature = nil }, failure: protocol.FailureProgram, note: "not signed"},
+		"V2: signed by another":            {change: func(a *protocol.Attempt) { a.Version.Publisher = protocol.PublicKey(other) }, failure: protocol.FailureProgram, note: "not signed"},
+		"V2: signed for another app":       {change: func(a *protocol.Attempt) { a.Version.App = "other" }, failure: protocol.FailureProgram, note: "not signed"},
+		"V2: signed with another meter":    {change: func(a *protocol.Attempt) { a.Task.Meter = 2; a.Sum = a.Task.Sum() }, failure: protocol.FailureProgram, note: "not signed"},
+		"V2: another project":              {rules: func(r *plan.Rules) { r.AllowAll, r.Allow = false, []string{"digits"} }, failure: protocol.FailureAbandoned, note: "V2"},
+		"V2: no name":                      {change: func(a *protocol.Attempt) { a.Version.Project = ""; sign(a) }, failure: protocol.FailureAbandoned, note: "V2"},
+		"V2: a name that is none":          {change: func(a *protocol.Attempt) { a.Version.Project = "No Name"; sign(a) }, failure: protocol.FailureProgram, note: "name"},
+		"more memory than is offered":      {change: func(a *protocol.Attempt) { a.Task.Limits.Memory = 1 << 32; sign(a) }, failure: protocol.FailureAbandoned, note: "memory"},
+		"an input from before its blob":    {change: func(a *protocol.Attempt) { a.Task.Inputs = []task.InputRange{{Path: "x", Offset: -5, Length: 9}}; sign(a) }, failure: protocol.FailureProgram, note: "input"},
+		"an input without end":             {change: func(a *protocol.Attempt) { a.Task.Inputs = []task.InputRange{{Path: "x", Offset: 1 << 39, Length: 1 << 62}}; sign(a) }, failure: protocol.FailureProgram, note: "input"},
+		"a program that is not there":      {change: func(a *protocol.Attempt) { a.Task.Program[0]++; sign(a) }, failure: protocol.FailureInput, note: "program"},
+		"an input that is not there":       {change: input(task.InputRange{Path: "x", Blob: task.Digest{1}, Length: 5}), failure: protocol.FailureInput, note: "input"},
+		"an input that is not what it was": {change: input(task.InputRange{Path: "x", Blob: task.Sum([]byte("module")), Length: 3, Digest: task.Digest{5}}), failure: protocol.FailureInput, note: "digest"},
+		"an input longer than its blob":    {change: input(task.InputRange{Path: "x", Blob: task.Sum([]byte("module")), Length: 300, Digest: task.Digest{5}}), failure: protocol.FailureInput, note: "ends at byte"},
+		"an empty input that is not":       {change: input(task.InputRange{Path: "x", Digest: task.Digest{5}}), failure: protocol.FailureInput, note: "digest"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			story(t, func(w *world) {
+				w.change = func(cfg *client.Config) {
+					if c.rules != nil {
+						c.rules(&cfg.Rules)
+					}
+				}
+				id := w.c.task(w.program, c.change, "say", "1s", "x")
+				w.start()
+				w.untilReported(id)
+				if r := w.c.reported(id); r.Failure != c.failure || !strings.Contains(r.Note, c.note) {
+					t.Errorf("reported %v %q, want %v with %q", r.Failure, r.Note, c.failure, c.note)
+				}
+				if len(w.sandbox.ran) != 0 {
+					t.Errorf("V2: it ran: %q", w.sandbox.ran)
+				}
+			})
+		})
+	}
+}
+
+func input(in task.InputRange) func(*protocol.Attempt) {
+	return func(a *protocol.Attempt) {
+		a.Task.Inputs = []task.InputRange{in}
+		sign(a)
+	}
+}
+
+// A project belongs to the first key that signed for it on this machine.
+func TestProjectKeepsItsPublisher(t *testing.T) {
+	story(t, func(w *world) {
+		first := w.c.task(w.program, nil, "say", "1s", "x")
+		w.start()
+		w.untilReported(first)
+		w.stop()
+		id := w.c.task(w.program, func(a *protocol.Attempt) {
+			thief := privateKey(66)
+			a.Version.Publisher = protocol.PublicKey(thief)
+			a.Version.Signature = protocol.SignVersion(thief, a.Version.Project, a.Version.App, a.Task.Program, a.Task.Meter)
+		}, "say", "1s", "x")
+		w.start()
+		w.untilReported(id)
+		if r := w.c.reported(id); r.Failure != protocol.FailureProgram || !strings.Contains(r.Note, "was published by") || len(w.sandbox.ran) != 1 {
+			t.Errorf("reported %v %q after %d runs", r.Failure, r.Note, len(w.sandbox.ran))
+		}
+	})
+}
+
+func TestInputsAreFetched(t *testing.T) {
+	story(t, func(w *world) {
+		file := []byte("zero one two three")
+		blob := w.c.blob(file)
+		id := w.c.task(w.program, func(a *protocol.Attempt) {
+			a.Task.Inputs = []task.InputRange{
+				{Path: "a", Blob: blob, Length: 18, Digest: blob},
+				{Path: "b", Blob: blob, Offset: 5, Length: 3, Digest: task.Sum([]byte("one"))},
+				{Path: "c", Blob: blob, Offset: 9, Digest: task.EmptyDigest},
+			}
+			sign(a)
+		}, "read", "1s")
+		w.start()
+		w.untilReported(id)
+		if got, want := w.c.stdout(id), "a=zero one two three;b=one;c=;"; got != want {
+			t.Errorf("it read %q, want %q", got, want)
+		}
+	})
+}
+
+func TestOutcomes(t *testing.T) {
+	for what, want := range map[string]struct {
+		failure protocol.Failure
+		exit    task.Exit
+	}{
+		"trap": {protocol.FailureNone, task.ExitUnreachable}, "die": {failure: protocol.FailureEngine},
+		"slow": {failure: protocol.FailureWall}, "bad": {failure: protocol.FailureProgram}, "nothing": {},
+	} {
+		story(t, func(w *world) {
+			id := w.c.task(w.program, nil, what, "1s")
+			w.start()
+			w.untilReported(id)
+			if r := w.c.reported(id); r.Failure != want.failure || r.Exit != want.exit {
+				t.Errorf("%s: reported %v, exit %v; want %v, %v", what, r.Failure, r.Exit, want.failure, want.exit)
+			}
+		})
+	}
+}
+
+// A large output is uploaded, with its list, before its report is sent, and
+// its files are gone when the report is acknowledged.
+func TestLargeOutput(t *testing.T) {
+	story(t, func(w *world) {
+		first, second := w.c.task(w.program, nil, "large", "1s"), w.c.task(w.program, nil, "large", "2s")
+		w.start()
+		w.untilReported(first, second)
+		w.until("both are acknowledged", func() bool { return w.agent.Status().Counts.Acknowledged == 2 })
+		if got := len(w.c.stdout(second)); got != 260_000 {
+			t.Errorf("%d bytes arrived, want 260000", got)
+		}
+		if left, err := os.ReadDir(filepath.Join(w.dir, "outputs")); err != nil || len(left) != 0 {
+			t.Errorf("left behind: %v, %v", left, err)
+		}
+	})
+}
+
+// The network is away while an output waits: it survives a restart.
+func TestLargeOutputAcrossARestart(t *testing.T) {
+	story(t, func(w *world) {
+		id := w.c.task(w.program, nil, "large", "10s")
+		w.start()
+		w.until("it runs", func() bool { return w.happened(client.EventStarted) == 1 })
+		w.net.cut("a:80")
+		w.until("it is computed", func() bool { return w.happened(client.EventComputed) == 1 })
+		time.Sleep(time.Minute)
+		w.stop()
+		w.net.serve("a:80", w.c)
+		w.start()
+		w.untilReported(id)
+		if len(w.c.stdout(id)) != 260_000 || len(w.sandbox.ran) != 1 {
+			t.Errorf("%d bytes arrived after %d runs", len(w.c.stdout(id)), len(w.sandbox.ran))
+		}
+	})
+}
+
+// A job is cancelled while its tasks run, wait, and are computed.
+func TestCancel(t *testing.T) {
+	story(t, func(w *world) {
+		for range 4 {
+			w.c.task(w.program, nil, "say", "1h", "x")
+		}
+		w.start()
+		w.until("two run", func() bool { return w.happened(client.EventStarted) == 2 })
+		w.c.mu.Lock()
+		w.c.cancel = []task.AttemptID{1, 3}
+		w.c.mu.Unlock()
+		w.until("two are forgotten", func() bool { return w.happened(client.EventForgotten) == 2 })
+		w.until("another one runs", func() bool { return w.happened(client.EventStarted) == 3 })
+		if s := w.agent.Status(); len(s.Tasks) != 2 || s.Tasks[0].Attempt != 2 || s.Tasks[1].Attempt != 4 || w.sandbox.running != 2 {
+			t.Errorf("held: %+v, %d run", s.Tasks, w.sandbox.running)
+		}
+	})
+}
+
+// Ctrl-C stops what runs; it goes on at the next start.
+func TestGoesOnAfterAStop(t *testing.T) {
+	story(t, func(w *world) {
+		ids := []task.AttemptID{w.c.task(w.program, nil, "say", "1m", "x"), w.c.task(w.program, nil, "say", "1m", "y"), w.c.task(w.program, nil, "say", "1m", "z")}
+		w.start()
+		time.Sleep(30 * time.Second)
+		began := time.Now()
+		w.stop()
+		if d := time.Since(began); d > time.Second {
+			t.Errorf("it took %v to stop", d)
+		}
+		if w.c.reported(1) != nil {
+			t.Error("a task that was stopped is reported")
+		}
+		w.start()
+		w.untilReported(ids...)
+		if len(w.sandbox.ran) != 5 || len(w.c.lost) != 0 {
+			t.Errorf("%d runs, want 5; lost attempts %v", len(w.sandbox.ran), w.c.lost)
+		}
+	})
+}
+
+// Pause means paused; results are delivered all the same.
+func TestPauseAndResume(t *testing.T) {
+	story(t, func(w *world) {
+		long, short := w.c.task(w.program, nil, "say", "1h", "x"), w.c.task(w.program, nil, "say", "20s", "y")
+		w.start()
+		w.until("both run", func() bool { return w.happened(client.EventStarted) == 2 })
+		rules := w.agent.Rules()
+		w.net.cut("a:80")
+		w.until("one is computed", func() bool { return w.happened(client.EventComputed) == 1 })
+		rules.Paused = true
+		if err := w.agent.SetRules(rules); err != nil {
+			t.Fatal(err)
+		}
+		w.until("nothing runs", func() bool { return w.sandbox.running == 0 })
+		w.net.serve("a:80", w.c)
+		w.untilReported(short)
+		if s := w.agent.Status(); s.Reason.Code != plan.CodePaused || s.Tasks[0].Reason.Code != plan.CodePaused {
+			t.Errorf("status %+v", s)
+		}
+		third := w.c.task(w.program, nil, "say", "1s", "z")
+		time.Sleep(5 * time.Minute)
+		if w.sandbox.running != 0 || len(w.c.waiting) != 1 {
+			t.Error("it computes, or takes work, while paused")
+		}
+		rules.Paused = false
+		if err := w.agent.SetRules(rules); err != nil {
+			t.Fatal(err)
+		}
+		w.untilReported(third, long)
+	})
+}
+
+// V2: a project that is disallowed while its task runs is stopped and given back.
+func TestV2RulesChangeWhileItRuns(t *testing.T) {
+	story(t, func(w *world) {
+		id := w.c.task(w.program, nil, "say", "1h", "x")
+		w.start()
+		w.until("it runs", func() bool { return w.sandbox.running == 1 })
+		rules := w.agent.Rules()
+		rules.AllowAll, rules.Allow = false, []string{"digits"}
+		if err := w.agent.SetRules(rules); err != nil {
+			t.Fatal(err)
+		}
+		w.untilReported(id)
+		if r := w.c.reported(id); r.Failure != protocol.FailureAbandoned || w.sandbox.running != 0 {
+			t.Errorf("reported %v, %d run", r.Failure, w.sandbox.running)
+		}
+		rules.Cores = -1
+		if err := w.agent.SetRules(rules); !errors.Is(err, client.ErrBadConfig) {
+			t.Errorf("impossible rules: %v", err)
+		}
+	})
+}
+
+func TestFinishing(t *testing.T) {
+	story(t, func(w *world) {
+		for range 10 {
+			w.c.task(w.program, nil, "say", "1m", "x")
+		}
+		w.start()
+		w.until("two run", func() bool { return w.sandbox.running == 2 })
+		rules := w.agent.Rules()
+		rules.Finishing = true
+		if err := w.agent.SetRules(rules); err != nil {
+			t.Fatal(err)
+		}
+		if err := w.ended(); err != nil {
+			t.Fatal(err)
+		}
+		if n := len(w.c.reports); n != 4 || len(w.c.waiting) != 6 || len(w.c.open) != 0 {
+			t.Errorf("%d reports, %d never taken, %d still out; want 4, 6, 0", n, len(w.c.waiting), len(w.c.open))
+		}
+	})
+}
+
+// The coordinators are away for hours, before and after tasks are accepted.
+func TestCoordinatorIsAway(t *testing.T) {
+	story(t, func(w *world) {
+		w.net.cut("a:80")
+		w.start()
+		time.Sleep(3 * time.Hour)
+		if s := w.agent.Status(); s.Reason.Code != plan.CodeNoContact || !strings.Contains(s.Reason.Text, "http://a") {
+			t.Errorf("status %+v", s)
+		}
+		var ids []task.AttemptID
+		for range 4 {
+			ids = append(ids, w.c.task(w.program, nil, "say", "1m", "x"))
+		}
+		w.net.serve("a:80", w.c)
+		w.until("two run", func() bool { return w.sandbox.running == 2 })
+		w.net.cut("a:80")
+		w.until("all are computed", func() bool { return w.happened(client.EventComputed) == 4 })
+		time.Sleep(30 * time.Minute)
+		w.net.serve("a:80", w.c)
+		w.untilReported(ids...)
+		if len(w.c.lost) != 0 {
+			t.Errorf("lost attempts %v", w.c.lost)
+		}
+	})
+}
+
+// A task whose deadline passes while it waits is not begun.
+func TestOverdueIsNotBegun(t *testing.T) {
+	story(t, func(w *world) {
+		w.change = func(c *client.Config) { c.Rules.Cores = 1 }
+		w.c.task(w.program, func(a *protocol.Attempt) { a.DeadlineMillis = 50_000 }, "say", "10m", "x")
+		w.c.task(w.program, func(a *protocol.Attempt) { a.DeadlineMillis = 60_000 }, "say", "1s", "y")
+		w.start()
+		w.untilReported(1)
+		if w.happened(client.EventForgotten) != 1 || len(w.sandbox.ran) != 1 {
+			t.Errorf("%d forgotten, %d runs", w.happened(client.EventForgotten), len(w.sandbox.ran))
+		}
+	})
+}
+
+// The cluster has forgotten the session, the host, or both.
+func TestForgottenByTheCluster(t *testing.T) {
+	for name, forget := range map[string]func(*coordinator){
+		"the session": func(c *coordinator) { clear(c.sessions) },
+		"the host":    func(c *coordinator) { clear(c.enrolled) },
+		"both":        func(c *coordinator) { clear(c.sessions); clear(c.enrolled) },
+	} {
+		story(t, func(w *world) {
+			id := w.c.task(w.program, nil, "say", "3h", "x")
+			w.start()
+			w.until("it runs", func() bool { return w.sandbox.running == 1 })
+			time.Sleep(2 * time.Hour)
+			w.c.mu.Lock()
+			forget(w.c)
+			w.c.mu.Unlock()
+			w.untilReported(id)
+			if got := w.c.stdout(id); got != "x" || len(w.sandbox.ran) != 1 {
+				t.Errorf("%s: it returned %q after %d runs", name, got, len(w.sandbox.ran))
+			}
+			if w.happened(client.EventSession)+w.happened(client.EventEnrolled) < 3 {
+				t.Errorf("%s: %d sessions, %d enrolments", name, w.happened(client.EventSession), w.happened(client.EventEnrolled))
+			}
+		})
+	}
+}
+
+// Refusals that waiting does not mend end the agent, with what to do.
+func TestRefusalsThatEndIt(t *testing.T) {
+	for code, want := range map[protocol.Code]string{
+		protocol.CodeReusedNumber: "move journal.db away", protocol.CodeAlreadyDone: "move journal.db away", protocol.CodeVersion: "the text",
+		protocol.CodeBadSignature: "the text", protocol.CodeNotAllowed: "the text", protocol.CodeConflict: "the text",
+	} {
+		story(t, func(w *world) {
+			w.c.before = func(rw http.ResponseWriter, _ *protocol.Envelope) bool {
+				answer(rw, refusal(code, "the text"))
+				return true
+			}
+			w.start()
+			if err := w.ended(); err == nil || !strings.Contains(err.Error(), want) || !protocol.HasCode(err, code) {
+				t.Errorf("code %d: got %v, want it and %q", code, err, want)
+			}
+		})
+	}
+}
+
+// A data folder that was copied is noticed.
+func TestClonedFolder(t *testing.T) {
+	story(t, func(w *world) {
+		w.c.task(w.program, nil, "say", "1s", "x")
+		w.start()
+		w.untilReported(1)
+		w.until("it is acknowledged", func() bool { return w.agent.Status().Counts.Acknowledged == 1 })
+		w.stop()
+		original, clone := w.dir, t.TempDir()
+		if err := os.CopyFS(clone, os.DirFS(w.dir)); err != nil {
+			t.Fatal(err)
+		}
+		w.start()
+		time.Sleep(time.Minute)
+		w.stop()
+		w.dir = clone
+		w.start()
+		if err := w.ended(); err == nil || !strings.Contains(err.Error(), "copied") {
+			t.Errorf("the copy: got %v", err)
+		}
+		w.dir = original
+		w.start()
+		time.Sleep(time.Minute)
+	})
+}
+
+func TestWrongAddressEndsTheFirstStart(t *testing.T) {
+	story(t, func(w *world) {
+		w.net.serve("a:80", http.NotFoundHandler())
+		w.start()
+		if err := w.ended(); !errors.Is(err, remote.ErrNotCoordinator) {
+			t.Errorf("got %v, want ErrNotCoordinator", err)
+		}
+		// Later it is only an outage.
+		w.net.cut("a:80")
+		w.net.serve("a:80", w.c)
+		w.start()
+		w.until("it is enrolled", func() bool { return w.happened(client.EventEnrolled) == 1 })
+		w.stop()
+		w.net.cut("a:80")
+		w.net.serve("a:80", http.NotFoundHandler())
+		w.start()
+		time.Sleep(time.Hour)
+		w.net.cut("a:80")
+		w.net.serve("a:80", w.c)
+		id := w.c.task(w.program, nil, "say", "1s", "x")
+		w.untilReported(id)
+	})
+}

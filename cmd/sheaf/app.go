@@ -1,0 +1,86 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"io"
+	"path/filepath"
+	"strings"
+
+	"github.com/sheafgrid/sheaf/client/identity"
+	"github.com/sheafgrid/sheaf/protocol"
+	"github.com/sheafgrid/sheaf/task"
+	"github.com/sheafgrid/sheaf/wasm"
+)
+
+type appCommand struct {
+	Publish appPublishCommand `cmd:"" help:"Publish a build of a program under a project."`
+}
+
+type appPublishCommand struct {
+	Program     string `arg:"" help:"The program: a WebAssembly module." placeholder:"PROGRAM.wasm"`
+	Project     string `help:"The project; it must be yours." required:"" placeholder:"NAME"`
+	App         string `help:"The app's name; default: that of the file." placeholder:"NAME"`
+	serverFlags `embed:""`
+}
+
+// Help is printed below the flags.
+func (*appPublishCommand) Help() string {
+	return `Example:
+
+    sheaf app publish train.wasm --project rare-proteins --server http://127.0.0.1:7710
+
+You sign the build with your account's key, which no coordinator has; volunteers run nothing else. Publishing the same build again changes nothing. sheaf job submit publishes what a job file names, too.`
+}
+
+// Run publishes the build.
+func (c *appPublishCommand) Run(a *app) error {
+	module, err := readLimited(c.Program, 32<<20)
+	if err != nil {
+		return fmt.Errorf("program: %w", err)
+	}
+	if _, err := wasm.Check(module, wasm.ProgramRules(uint32(task.MaxMemory/task.WasmPage))); err != nil {
+		return fmt.Errorf("%s cannot be run by volunteers: %w", c.Program, err)
+	}
+	if module, err = wasm.Strip(module); err != nil {
+		return fmt.Errorf("%s: %w", c.Program, err)
+	}
+	if c.App == "" {
+		c.App = strings.ToLower(strings.TrimSuffix(filepath.Base(c.Program), filepath.Ext(c.Program)))
+	}
+	if err := task.CheckHandle(c.App); err != nil {
+		return failure{fmt.Errorf("app: %w; give one with --app", err), exitUsage}
+	}
+	s, err := c.connect(a)
+	if err != nil {
+		return err
+	}
+	defer s.remote.Close()
+	digest := task.Sum(module)
+	open := func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(module)), nil }
+	if err := s.remote.Upload(a.ctx, s.key, protocol.PathBlobs, digest, int64(len(module)), open); err != nil {
+		return fmt.Errorf("uploading %s: %w", c.Program, err)
+	}
+	done, err := s.publish(a.ctx, c.Project, c.App, digest, wasm.CurrentMeter)
+	if err != nil {
+		return err
+	}
+	if a.json {
+		a.print(map[string]any{"project": c.Project, "app": c.App, "program": digest, "meter": wasm.CurrentMeter, "existed": done.Existed})
+		return nil
+	}
+	a.say("Published %s of project %s: %s, %s, signed by %s.", c.App, c.Project, digest.Short(), bytesText(int64(len(module))), s.name())
+	return nil
+}
+
+// publish signs and publishes an uploaded program.
+func (s *session) publish(ctx context.Context, project, app string, program task.Digest, meter uint16) (*protocol.Done, error) {
+	return s.call(ctx, protocol.PurposePublish, protocol.Publish{
+		Project: project, App: app, Program: program, Meter: meter,
+		Signature: protocol.SignVersion(s.key, project, app, program, meter),
+	})
+}
+
+// name is the account's public name.
+func (s *session) name() string { return identity.Name(protocol.PublicKey(s.key)) }

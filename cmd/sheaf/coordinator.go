@@ -1,0 +1,94 @@
+package main
+
+import (
+	"crypto/rand"
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+
+	"github.com/sheafgrid/sheaf/client/identity"
+	"github.com/sheafgrid/sheaf/coordinator"
+	"github.com/sheafgrid/sheaf/internal/fsutil"
+	"github.com/sheafgrid/sheaf/protocol"
+	"github.com/sheafgrid/sheaf/task"
+)
+
+type coordinatorCommand struct {
+	Data      string     `help:"Data folder of this node, made if it is not there." required:"" placeholder:"DIR"`
+	Listen    string     `help:"Address for clients and browsers." default:"127.0.0.1:7710" placeholder:"HOST:PORT"`
+	Raft      string     `help:"Address for the other coordinators; default: --listen with a port 1000 higher. Its traffic is not encrypted: keep it on a network of your own." placeholder:"HOST:PORT"`
+	Advertise string     `help:"URL under which clients reach this node, if not that of --listen." placeholder:"URL"`
+	Name      string     `help:"Name of a new node; drawn if not given." placeholder:"NAME"`
+	Bootstrap bool       `help:"Make a new cluster of this one node (once; ignored afterwards)."`
+	Join      string     `help:"Join the cluster that this URL is a member of (once; ignored afterwards)." placeholder:"URL"`
+	Token     string     `help:"The cluster's join token, from the file join-token of a member's data folder. Not needed while everything is on loopback." env:"SHEAF_JOIN_TOKEN" placeholder:"TOKEN"`
+	Publisher []task.Key `help:"With --bootstrap: only these accounts may publish. Default: anyone." placeholder:"KEY"`
+	Quota     int64      `help:"Bytes for inputs, and for outputs, each; 0: no limit." default:"0" placeholder:"BYTES"`
+	Verbose   bool       `help:"Log what Raft does, too." short:"v"`
+}
+
+// Help is printed below the flags.
+func (*coordinatorCommand) Help() string {
+	return `Examples: a cluster of three on one machine, each in a terminal of its own:
+
+    sheaf coordinator --data n1 --listen 127.0.0.1:7711 --bootstrap
+    sheaf coordinator --data n2 --listen 127.0.0.1:7712 --join http://127.0.0.1:7711
+    sheaf coordinator --data n3 --listen 127.0.0.1:7713 --join http://127.0.0.1:7711
+
+A node that was stopped, or killed, goes on when it is started again the same way. With three nodes, one may be lost at any time.`
+}
+
+// Run runs a node until it is interrupted or fails.
+func (c *coordinatorCommand) Run(a *app) error {
+	level := slog.LevelInfo
+	if c.Verbose {
+		level = slog.LevelDebug
+	}
+	log := slog.New(slog.NewTextHandler(a.stderr, &slog.HandlerOptions{Level: level}))
+	cfg := coordinator.Config{
+		Dir: c.Data, Listen: c.Listen, Raft: c.Raft, Advertise: c.Advertise, Name: task.NodeID(c.Name),
+		Join: c.Join, Token: c.Token, Quota: c.Quota, Logger: log,
+	}
+	if c.Bootstrap {
+		if c.Join != "" {
+			return failure{fmt.Errorf("--bootstrap makes a new cluster, --join joins one: give only one of them"), exitUsage}
+		}
+		b, err := c.bootstrap()
+		if err != nil {
+			return err
+		}
+		cfg.Bootstrap = b
+	}
+	node, err := coordinator.Open(a.ctx, cfg)
+	if err != nil {
+		return err
+	}
+	info := node.Info()
+	if err := fsutil.WriteFileAtomic(filepath.Join(c.Data, "join-token"), []byte(info.Token+"\n"), 0o600); err != nil {
+		return err
+	}
+	if a.json {
+		a.print(map[string]any{"node": info.Node, "cluster": info.Cluster, "url": info.URL, "raft": info.Raft})
+	} else {
+		a.say("Coordinator %s of cluster %s.", info.Node, info.Cluster)
+		a.say("Status page:        %s", info.URL)
+		a.say("Add a coordinator:  sheaf coordinator --data DIR --listen HOST:PORT --join %s", info.URL)
+		a.say("Volunteer:          sheaf client --join %s --allow all", info.URL)
+		a.say("Submit a job:       sheaf job submit FILE --server %s", info.URL)
+	}
+	return node.Run(a.ctx)
+}
+
+// bootstrap says what a new cluster is to be like. Its operator's account is
+// kept in the data folder of the node that made it.
+func (c *coordinatorCommand) bootstrap() (*coordinator.Bootstrap, error) {
+	if err := os.MkdirAll(c.Data, 0o700); err != nil {
+		return nil, fmt.Errorf("data folder: %w", err)
+	}
+	key, _, err := identity.LoadOrCreate(filepath.Join(c.Data, "operator.key"), identity.Account, rand.Reader)
+	if err != nil {
+		return nil, err
+	}
+	return &coordinator.Bootstrap{Operator: protocol.PublicKey(key), Anyone: len(c.Publisher) == 0, Publishers: c.Publisher}, nil
+}

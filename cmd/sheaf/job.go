@@ -1,0 +1,152 @@
+package main
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/sheafgrid/sheaf/protocol"
+	"github.com/sheafgrid/sheaf/task"
+)
+
+type jobCommand struct {
+	Submit jobSubmitCommand `cmd:"" help:"Submit a job file."`
+	List   jobListCommand   `cmd:"" help:"List the cluster's jobs, the newest first."`
+	Show   jobShowCommand   `cmd:"" help:"Show how a job stands."`
+	Watch  jobWatchCommand  `cmd:"" help:"Follow a job until it ends."`
+	Fetch  jobFetchCommand  `cmd:"" help:"Fetch a job's results into a folder."`
+	Cancel jobCancelCommand `cmd:"" help:"Cancel a job of yours."`
+}
+
+type jobListCommand struct {
+	Limit       int `help:"How many." default:"20"`
+	serverFlags `embed:""`
+}
+
+// Help is printed below the flags.
+func (*jobListCommand) Help() string {
+	return "Example:\n\n    sheaf job list --server http://127.0.0.1:7710"
+}
+
+// Run lists jobs.
+func (c *jobListCommand) Run(a *app) error {
+	s, err := c.reader(a)
+	if err != nil {
+		return err
+	}
+	defer s.remote.Close()
+	var jobs []protocol.JobView
+	if err := s.remote.GetJSON(a.ctx, protocol.PathJobs, &jobs, s.key); err != nil {
+		return err
+	}
+	jobs = jobs[:min(len(jobs), max(0, c.Limit))]
+	if a.json {
+		a.print(jobs)
+		return nil
+	}
+	if len(jobs) == 0 {
+		a.say("No job has been submitted to this cluster yet. Submit one with: sheaf job submit FILE")
+		return nil
+	}
+	var rows [][]string
+	for _, j := range jobs {
+		l := j.Levels[0]
+		rows = append(rows, []string{j.Job.String(), j.State, fmt.Sprintf("%d/%d", l.Released, l.Tasks), j.Project, j.Name})
+	}
+	a.table([]string{"JOB", "STATE", "FINAL", "PROJECT", "NAME"}, rows)
+	return nil
+}
+
+type jobShowCommand struct {
+	Job         task.JobID `arg:"" help:"The job's id."`
+	serverFlags `embed:""`
+}
+
+// Help is printed below the flags.
+func (*jobShowCommand) Help() string {
+	return "Example:\n\n    sheaf job show k3j2q7xw5mznh4ta --server http://127.0.0.1:7710\n\nWhile a job runs, only its publisher sees what was accepted so far; anyone sees what is final."
+}
+
+// Run shows a job.
+func (c *jobShowCommand) Run(a *app) error {
+	s, err := c.reader(a)
+	if err != nil {
+		return err
+	}
+	defer s.remote.Close()
+	j, err := s.job(a.ctx, c.Job)
+	if err != nil {
+		return err
+	}
+	if a.json {
+		a.print(j)
+		return nil
+	}
+	showJob(a, j)
+	return nil
+}
+
+func showJob(a *app, j protocol.JobView) {
+	a.say("Job %s  %s", j.Job, j.Name)
+	a.say("  project      %s", j.Project)
+	a.say("  state        %s", j.State)
+	a.say("  check        %s by volunteers of %s", plural(uint64(j.Replicate), "result"), plural(uint64(j.Replicate), "different account"))
+	for _, l := range j.Levels {
+		name := "tasks"
+		if l.Level > 0 {
+			name = fmt.Sprintf("reduction %d", l.Level)
+		}
+		text := fmt.Sprintf("%d of %d final, %d begun", l.Released, l.Tasks, l.Begun)
+		if l.Failed > 0 {
+			text += fmt.Sprintf(", %d failed", l.Failed)
+		}
+		a.say("  %-12s %s", name, text)
+	}
+	if p := j.Progress; p != nil {
+		a.say("  attempts     %d handed out, %d returned, %d of them wrong", p.Attempts, p.Returned, p.Wrong)
+		a.say("  credit       %d", p.Credit)
+	}
+	if !j.ResultRoot.IsZero() {
+		a.say("  result root  %s", j.ResultRoot)
+	}
+	if !j.ReduceRoot.IsZero() {
+		a.say("  reduce root  %s", j.ReduceRoot)
+	}
+	if j.Finished > 0 {
+		a.say("  took         %s", durationText(time.Duration(j.Finished-j.Submitted)*time.Millisecond))
+	}
+	if j.WaitsFor != "" {
+		a.say("  %s", j.WaitsFor)
+	}
+}
+
+type jobCancelCommand struct {
+	Job         task.JobID `arg:"" help:"The job's id."`
+	serverFlags `embed:""`
+}
+
+// Help is printed below the flags.
+func (*jobCancelCommand) Help() string {
+	return "Example:\n\n    sheaf job cancel k3j2q7xw5mznh4ta --server http://127.0.0.1:7710\n\nVolunteers stop computing it at their next contact. What is released stays, and can be fetched."
+}
+
+// Run cancels a job.
+func (c *jobCancelCommand) Run(a *app) error {
+	s, err := c.connect(a)
+	if err != nil {
+		return err
+	}
+	defer s.remote.Close()
+	done, err := s.call(a.ctx, protocol.PurposeCancel, protocol.Cancel{Job: c.Job})
+	if err != nil {
+		return err
+	}
+	switch {
+	case a.json:
+		a.print(map[string]any{"job": c.Job, "had_ended": done.Existed})
+	case done.Existed:
+		a.say("Job %s had ended already.", c.Job)
+	default:
+		a.say("Cancelled job %s.", c.Job)
+	}
+	return nil
+}

@@ -1,0 +1,50 @@
+package main
+
+import (
+	"errors"
+
+	"github.com/sheafgrid/sheaf/protocol"
+	"github.com/sheafgrid/sheaf/task"
+)
+
+type operatorCommand struct {
+	Publishers operatorPublishersCommand `cmd:"" help:"Say who may publish."`
+}
+
+type operatorPublishersCommand struct {
+	Anyone      bool       `help:"Anyone may publish."`
+	Only        []task.Key `help:"Only these accounts may publish." placeholder:"KEY"`
+	serverFlags `embed:""`
+}
+
+// Help is printed below the flags.
+func (*operatorPublishersCommand) Help() string {
+	return `Example:
+
+    sheaf operator publishers --only KEY1,KEY2 --account n1/operator.key --server http://127.0.0.1:7711
+
+The operator's key is in the data folder of the node that made the cluster.`
+}
+
+// Run changes the setting.
+func (c *operatorPublishersCommand) Run(a *app) error {
+	if c.Anyone == (len(c.Only) > 0) {
+		return failure{errors.New("give either --anyone or --only KEY"), exitUsage}
+	}
+	s, err := c.connect(a)
+	if err != nil {
+		return err
+	}
+	defer s.remote.Close()
+	if _, err := s.call(a.ctx, protocol.PurposeSetPublishers, protocol.SetPublishers{Anyone: c.Anyone, Listed: c.Only}); err != nil {
+		return err
+	}
+	if a.json {
+		a.print(map[string]any{"anyone": c.Anyone, "only": c.Only})
+	} else if c.Anyone {
+		a.say("Anyone may publish now.")
+	} else {
+		a.say("%s may publish now, and nobody else. Jobs that run go on.", plural(uint64(len(c.Only)), "account"))
+	}
+	return nil
+}

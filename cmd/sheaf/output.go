@@ -1,0 +1,118 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"golang.org/x/term"
+)
+
+// print writes one line of JSON.
+func (a *app) print(v any) {
+	b, err := json.Marshal(v)
+	if err != nil {
+		panic(fmt.Sprintf("sheaf: %T has no JSON: %v", v, err)) // a mistake in this program
+	}
+	fmt.Fprintf(a.stdout, "%s\n", b)
+}
+
+// say writes a line for people; with --json it writes nothing.
+func (a *app) say(format string, args ...any) {
+	if !a.json {
+		fmt.Fprintf(a.stdout, format+"\n", args...)
+	}
+}
+
+// terminal reports whether people read standard output as it comes, and how
+// wide it is.
+func (a *app) terminal() (width int, ok bool) {
+	f, isFile := a.stdout.(*os.File)
+	if a.json || !isFile || !term.IsTerminal(int(f.Fd())) || os.Getenv("TERM") == "dumb" {
+		return 0, false
+	}
+	width, _, err := term.GetSize(int(f.Fd()))
+	if err != nil || width < 20 {
+		width = 80
+	}
+	return width, true
+}
+
+// table writes rows in columns.
+func (a *app) table(head []string, rows [][]string) {
+	widths := make([]int, len(head))
+	for _, row := range append([][]string{head}, rows...) {
+		for i, cell := range row {
+			widths[i] = max(widths[i], len([]rune(cell)))
+		}
+	}
+	for _, row := range append([][]string{head}, rows...) {
+		var b strings.Builder
+		for i, cell := range row {
+			b.WriteString(cell)
+			if i < len(row)-1 {
+				b.WriteString(strings.Repeat(" ", widths[i]-len([]rune(cell))+2))
+			}
+		}
+		fmt.Fprintln(a.stdout, strings.TrimRight(b.String(), " "))
+	}
+}
+
+// bar draws how much of a whole is done.
+func bar(done, whole uint64, width int) string {
+	if whole == 0 {
+		whole, done = 1, 1
+	}
+	full := int(min(done, whole) * uint64(width) / whole)
+	return "[" + strings.Repeat("#", full) + strings.Repeat(".", width-full) + "]"
+}
+
+// plural is "1 task", "2 tasks".
+func plural[N int | int64 | uint64](n N, noun string) string {
+	if n == 1 {
+		return "1 " + noun
+	}
+	return fmt.Sprintf("%d %ss", n, noun)
+}
+
+// bytesText is a size in the unit that people would choose.
+func bytesText(n int64) string {
+	switch {
+	case n < 1<<10:
+		return fmt.Sprintf("%d B", n)
+	case n < 1<<20:
+		return fmt.Sprintf("%.1f KiB", float64(n)/(1<<10))
+	case n < 1<<30:
+		return fmt.Sprintf("%.1f MiB", float64(n)/(1<<20))
+	}
+	return fmt.Sprintf("%.1f GiB", float64(n)/(1<<30))
+}
+
+// durationText rounds a duration to what people care about.
+func durationText(d time.Duration) string {
+	switch {
+	case d < 10*time.Second:
+		return d.Round(100 * time.Millisecond).String()
+	case d < time.Hour:
+		return d.Round(time.Second).String()
+	}
+	return d.Round(time.Minute).String()
+}
+
+// dataHome is the folder under which commands keep what is theirs.
+func dataHome() string {
+	if dir := os.Getenv("XDG_DATA_HOME"); dir != "" {
+		return filepath.Join(dir, "sheaf")
+	}
+	home, err := os.UserHomeDir()
+	if err != nil {
+		return "sheaf-data"
+	}
+	return filepath.Join(home, ".local", "share", "sheaf")
+}
+
+// accountFile is where a person's account key is, unless they say otherwise.
+func accountFile() string { return filepath.Join(dataHome(), "account.key") }

@@ -1,0 +1,143 @@
+package main
+
+import (
+	"context"
+	"crypto/ed25519"
+	crand "crypto/rand"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"math/rand/v2"
+	"time"
+
+	"github.com/sheafgrid/sheaf/client/identity"
+	"github.com/sheafgrid/sheaf/client/remote"
+	"github.com/sheafgrid/sheaf/protocol"
+	"github.com/sheafgrid/sheaf/task"
+)
+
+// serverFlags say which cluster a publisher's command talks to, and as whom.
+type serverFlags struct {
+	Server  []string      `help:"URL of any of the cluster's coordinators; several are tried in turn." env:"SHEAF_SERVER" placeholder:"URL"`
+	Account string        `help:"File of your account's key; made when it is not there." default:"${accountFile}" type:"path" placeholder:"FILE"`
+	Timeout time.Duration `help:"How long to wait for the cluster." default:"60s"`
+}
+
+// session is a publisher's way to a cluster.
+type session struct {
+	remote  *remote.Remote
+	key     ed25519.PrivateKey
+	numbers *remote.Session
+}
+
+// connect finds the cluster and opens a session for the account.
+func (f *serverFlags) connect(a *app) (*session, error) {
+	s, err := f.reader(a)
+	if err != nil {
+		return nil, err
+	}
+	var created bool
+	if s.key, created, err = identity.LoadOrCreate(f.Account, identity.Account, crand.Reader); err != nil {
+		return nil, err
+	}
+	if created {
+		fmt.Fprintf(a.stderr, "Made an account for you, %s; its key is in %s. Keep a copy: whoever has it is you.\n",
+			identity.Name(protocol.PublicKey(s.key)), f.Account)
+	}
+	s.numbers = s.remote.NewSession(s.key)
+	return s, nil
+}
+
+// reader finds the cluster. It reads as the account where there is one.
+func (f *serverFlags) reader(a *app) (*session, error) {
+	if len(f.Server) == 0 {
+		return nil, failure{errors.New("which cluster? Name one of its coordinators with --server URL, or set SHEAF_SERVER"), exitUsage}
+	}
+	r, err := remote.Open(remote.Config{
+		URLs: f.Server, Patience: f.Timeout, Random: newRandom(), Logger: slog.New(slog.NewTextHandler(a.stderr, nil)),
+	})
+	if err != nil {
+		return nil, failure{err, exitUsage}
+	}
+	if err := f.find(a.ctx, r); err != nil {
+		return nil, failure{err, exitUnavailable}
+	}
+	s := &session{remote: r}
+	if key, err := identity.Load(f.Account, identity.Account); err == nil {
+		s.key = key
+	}
+	return s, nil
+}
+
+// find waits for a coordinator that answers. Only an address that nobody
+// answers at is worth waiting for.
+func (f *serverFlags) find(ctx context.Context, r *remote.Remote) error {
+	ctx, cancel := context.WithTimeout(ctx, f.Timeout)
+	defer cancel()
+	for {
+		_, err := r.Cluster(ctx)
+		if err == nil || !errors.Is(err, remote.ErrUnreachable) {
+			return err
+		}
+		select {
+		case <-ctx.Done():
+			return err
+		case <-time.After(time.Second):
+		}
+	}
+}
+
+// newRandom spreads calls in time; nothing secret depends on it.
+func newRandom() *rand.Rand {
+	var seed [16]byte
+	_, _ = crand.Read(seed[:]) // never fails: it ends the program instead
+	return rand.New(rand.NewPCG(binary.LittleEndian.Uint64(seed[:]), binary.LittleEndian.Uint64(seed[8:])))
+}
+
+// call sends a numbered request.
+func (s *session) call(ctx context.Context, purpose protocol.Purpose, payload any) (*protocol.Done, error) {
+	return s.numbers.Call(ctx, purpose, payload)
+}
+
+// job reads a job as its publisher sees it.
+func (s *session) job(ctx context.Context, id task.JobID) (v protocol.JobView, err error) {
+	err = s.remote.GetJSON(ctx, protocol.JobPath(id), &v, s.key)
+	return v, err
+}
+
+// source is where a fetch gets a job from.
+type source struct{ *session }
+
+// Cluster names the cluster that answers.
+func (s source) Cluster(ctx context.Context) (task.ClusterID, error) {
+	v, err := s.remote.Cluster(ctx)
+	return v.Cluster, err
+}
+
+// Job is a job's view.
+func (s source) Job(ctx context.Context, id task.JobID) (protocol.JobView, error) {
+	return s.job(ctx, id)
+}
+
+// Spec returns a job's specification as it was submitted.
+func (s source) Spec(ctx context.Context, id task.JobID) ([]byte, error) {
+	r, err := s.remote.Stream(ctx, protocol.SpecPath(id), nil)
+	if err != nil {
+		return nil, err
+	}
+	defer r.Close()
+	return io.ReadAll(io.LimitReader(r, protocol.MaxSpec+1))
+}
+
+// Results returns released results of a level.
+func (s source) Results(ctx context.Context, id task.JobID, level uint8, from uint64, limit int) (page protocol.ResultPage, err error) {
+	err = s.remote.GetJSON(ctx, protocol.ResultsPath(id, level, from, limit), &page, nil)
+	return page, err
+}
+
+// Output returns the bytes of one output.
+func (s source) Output(ctx context.Context, id task.JobID, level uint8, index uint64, file int) (io.ReadCloser, error) {
+	return s.remote.Stream(ctx, protocol.OutputPath(id, level, index, file), nil)
+}

@@ -1,0 +1,161 @@
+package main
+
+import (
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/sheafgrid/sheaf/protocol"
+	"github.com/sheafgrid/sheaf/task"
+)
+
+type jobWatchCommand struct {
+	Job         task.JobID `arg:"" help:"The job's id."`
+	serverFlags `embed:""`
+}
+
+// Help is printed below the flags.
+func (*jobWatchCommand) Help() string {
+	return "Example:\n\n    sheaf job watch k3j2q7xw5mznh4ta --server http://127.0.0.1:7710\n\nIt ends with the job: exit code 0 when it is done, 1 when it was cancelled. Ctrl-C stops watching, not the job."
+}
+
+// Run follows a job.
+func (c *jobWatchCommand) Run(a *app) error {
+	s, err := c.reader(a)
+	if err != nil {
+		return err
+	}
+	defer s.remote.Close()
+	return s.watch(a, c.Job)
+}
+
+// watchEvery is how often a job is looked at.
+const watchEvery = 500 * time.Millisecond
+
+// watch follows a job until it ends: bars on a terminal, a line for each change
+// elsewhere, an object for each change with --json.
+func (s *session) watch(a *app, id task.JobID) error {
+	v := newJobMeter(a)
+	tick := time.NewTicker(watchEvery)
+	defer tick.Stop()
+	for {
+		j, err := s.job(a.ctx, id)
+		if err != nil {
+			v.end()
+			return err
+		}
+		v.show(j)
+		if j.State != "running" {
+			v.end()
+			if !a.json {
+				showJob(a, j)
+			}
+			if j.State == "cancelled" {
+				return fmt.Errorf("job %s was cancelled", id)
+			}
+			return nil
+		}
+		select {
+		case <-a.ctx.Done():
+			v.end()
+			return a.ctx.Err()
+		case <-tick.C:
+		}
+	}
+}
+
+// jobMeter shows a job's progress.
+type jobMeter struct {
+	app   *app
+	width int // of the terminal; 0: there is none
+	lines int // drawn and to be drawn over
+	last  string
+	began time.Time
+}
+
+func newJobMeter(a *app) *jobMeter {
+	m := &jobMeter{app: a, began: time.Now()}
+	m.width, _ = a.terminal()
+	return m
+}
+
+// show draws a job's progress, if it has changed.
+func (m *jobMeter) show(j protocol.JobView) {
+	lines := meterLines(j, m.width)
+	text := strings.Join(lines, "\n")
+	if m.app.json {
+		shown := fmt.Sprint(j.State, text)
+		if shown != m.last {
+			m.last = shown
+			m.app.print(j)
+		}
+		return
+	}
+	if m.width == 0 {
+		if text != m.last {
+			m.last = text
+			for _, l := range lines {
+				m.app.say("%6s  %s", durationText(time.Since(m.began).Round(time.Second)), l)
+			}
+		}
+		return
+	}
+	m.clear()
+	for _, l := range lines {
+		fmt.Fprintf(m.app.stdout, "%s\n", clipLine(l, m.width))
+	}
+	m.lines = len(lines)
+}
+
+// clear takes back what was drawn.
+func (m *jobMeter) clear() {
+	if m.lines > 0 {
+		fmt.Fprintf(m.app.stdout, "\x1b[%dA\x1b[J", m.lines)
+		m.lines = 0
+	}
+}
+
+// end leaves the last picture standing.
+func (m *jobMeter) end() { m.lines = 0 }
+
+// meterLines says how far each level is: in bars of a terminal's width, or in
+// words where width is 0.
+func meterLines(j protocol.JobView, width int) []string {
+	var lines []string
+	for k, l := range j.Levels {
+		name := "tasks"
+		if l.Level > 0 {
+			name = fmt.Sprintf("reduction %d", l.Level)
+		}
+		// The publisher sees what was accepted; anyone else what was begun.
+		done, word := l.Begun, "begun"
+		if p := j.Progress; p != nil && k == len(j.Levels)-1 {
+			done, word = p.Accepted+p.Failed, "accepted"
+		}
+		if l.Released == l.Tasks {
+			done, word = l.Tasks, "final"
+		}
+		text := fmt.Sprintf("%d of %d %s", done, l.Tasks, word)
+		if p := j.Progress; p != nil && k == len(j.Levels)-1 {
+			text += fmt.Sprintf(", %d wrong refused", p.Wrong)
+		}
+		if width > 0 {
+			lines = append(lines, fmt.Sprintf("%-12s %s %s", name, bar(done, l.Tasks, max(10, width-60)), text))
+		} else {
+			lines = append(lines, name+": "+text)
+		}
+	}
+	if j.WaitsFor != "" && width > 0 {
+		lines = append(lines, j.WaitsFor)
+	}
+	return lines
+}
+
+// clipLine keeps a line from wrapping, which would spoil the redrawing.
+func clipLine(s string, width int) string {
+	r := []rune(s)
+	if len(r) >= width {
+		return string(r[:width-1])
+	}
+	return s
+}
