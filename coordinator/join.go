@@ -45,10 +45,26 @@ type joinAnswer struct {
 	Error   string         `json:"error,omitempty"`
 }
 
+// errUnreachable means that nobody answered at all.
+var errUnreachable = errors.New("no coordinator answers")
+
+// joinPatience is how long a new node waits for the cluster to answer.
+const joinPatience = 30 * time.Second
+
 // askToJoin takes the first step.
 func askToJoin(ctx context.Context, cfg *Config, peers *http.Client) (Identity, error) {
 	id := Identity{Format: identityFormat, Node: newName(cfg)}
-	answer, err := ask(ctx, peers, cfg.Join, pathJoin, joinRequest{Node: id.Node, URL: cfg.Advertise, Raft: cfg.Raft, Token: cfg.Token})
+	q := joinRequest{Node: id.Node, URL: cfg.Advertise, Raft: cfg.Raft, Token: cfg.Token}
+	answer, err := ask(ctx, peers, cfg.Join, pathJoin, q)
+	// Whoever starts several nodes at once starts them in any order.
+	for end := time.Now().Add(joinPatience); err != nil && errors.Is(err, errUnreachable) && ctx.Err() == nil && time.Now().Before(end); {
+		cfg.Logger.Info("waiting for the cluster to answer", "url", cfg.Join)
+		select {
+		case <-ctx.Done():
+		case <-time.After(time.Second):
+			answer, err = ask(ctx, peers, cfg.Join, pathJoin, q)
+		}
+	}
 	if err != nil {
 		return Identity{}, fmt.Errorf("joining the cluster at %s: %w", cfg.Join, err)
 	}
@@ -72,7 +88,7 @@ func ask(ctx context.Context, peers *http.Client, url, path string, q joinReques
 	}
 	res, err := peers.Do(req)
 	if err != nil {
-		return joinAnswer{}, err
+		return joinAnswer{}, fmt.Errorf("%w: %w", errUnreachable, err)
 	}
 	defer res.Body.Close()
 	var answer joinAnswer

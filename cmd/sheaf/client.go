@@ -129,7 +129,7 @@ func (c *clientCommand) introduce(a *app, log *slog.Logger, rules plan.Rules) er
 	if err := r.GetJSON(a.ctx, protocol.PathProjects, &projects, nil); err != nil {
 		return nil // what there is to run is said by the cluster later
 	}
-	a.say("Cluster %s, %s, %s.", view.Cluster, plural(len(view.Members), "coordinator"), plural(view.Hosts, "machine"))
+	a.say("Cluster %s.", view.Cluster)
 	a.say("It will run, on up to %s at the lowest priority:", plural(rules.Cores, "core"))
 	allowed := 0
 	for _, p := range projects {

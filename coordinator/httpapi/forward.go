@@ -12,28 +12,35 @@ import (
 // passed on once: two nodes that disagree about the leader must not play ball.
 const headerForwarded = "Sheaf-Forwarded"
 
-// fresh serves a reading from the leader where there is one, since a publisher
-// wants to see what it has just done. Without a leader the node answers from
-// its own state, which may be behind, and says so.
+// fresh serves a reading from the leader, since a publisher wants to see what it
+// has just done. Without a leader it is refused for the moment, unless its
+// reader asks for whatever this node has, with ?stale=1.
 func (s *Server) fresh(pattern string, serve http.HandlerFunc) {
 	s.mux.HandleFunc(pattern, func(w http.ResponseWriter, r *http.Request) {
 		if s.cfg.Node.Serving() {
 			serve(w, r)
 			return
 		}
-		if s.passOn(w, r, nil) {
+		if r.URL.Query().Get("stale") == "1" {
+			w.Header().Set("Sheaf-Stale", "true")
+			serve(w, r)
 			return
 		}
-		w.Header().Set("Sheaf-Stale", "true")
-		serve(w, r)
+		if !s.passOn(w, r, nil) {
+			s.fail(w, noLeader())
+		}
 	})
 }
 
 // forwardRequest passes a verified request on to the leader.
 func (s *Server) forwardRequest(w http.ResponseWriter, r *http.Request, body []byte) {
 	if !s.passOn(w, r, body) {
-		s.reply(w, nil, &protocol.Error{Code: protocol.CodeNoLeader, Text: "the cluster is choosing a leader; send the same request again", RetryMillis: 300})
+		s.reply(w, nil, noLeader())
 	}
+}
+
+func noLeader() error {
+	return &protocol.Error{Code: protocol.CodeNoLeader, Text: "the cluster is choosing a leader; send the same request again", RetryMillis: 300}
 }
 
 // passOn sends a request to the leader and its answer back. It reports false
