@@ -1,0 +1,180 @@
+package blobs_test
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"io"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"testing"
+
+	"github.com/sheafgrid/sheaf/coordinator/blobs"
+	"github.com/sheafgrid/sheaf/storage"
+	"github.com/sheafgrid/sheaf/storage/faulty"
+	"github.com/sheafgrid/sheaf/storage/memory"
+	"github.com/sheafgrid/sheaf/task"
+)
+
+// cluster is nodes whose stores are joined over real HTTP on loopback.
+type cluster struct {
+	t      *testing.T
+	stores []*blobs.Store
+	inner  []*faulty.Store // public blobs of each node
+	down   map[int]bool
+}
+
+func newCluster(t *testing.T, n int) *cluster {
+	t.Helper()
+	c := &cluster{t: t, down: map[int]bool{}}
+	urls := make([]string, n)
+	for i := range n {
+		public, outputs := faulty.New(newMemory(t)), newMemory(t)
+		peers := func() ([]blobs.Peer, error) {
+			var peers []blobs.Peer
+			for k := range n {
+				if k == i {
+					continue
+				}
+				url := urls[k]
+				if c.down[k] {
+					url = "http://127.0.0.1:1"
+				}
+				peers = append(peers, blobs.NewPeer(task.NodeID(rune('a'+k)), url, blobs.Proof([]byte("secret")), http.DefaultClient))
+			}
+			return peers, nil
+		}
+		s := blobs.New(public, outputs, peers, slog.New(slog.NewTextHandler(io.Discard, nil)))
+		server := httptest.NewServer(s.Handler(func() string { return blobs.Proof([]byte("secret")) }))
+		t.Cleanup(server.Close)
+		t.Cleanup(s.Close)
+		urls[i] = server.URL
+		c.stores, c.inner = append(c.stores, s), append(c.inner, public)
+	}
+	return c
+}
+
+func newMemory(t *testing.T) *memory.Store {
+	t.Helper()
+	m, err := memory.New(memory.Config{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return m
+}
+
+func (c *cluster) put(node int, b []byte) error {
+	return c.stores[node].Put(context.Background(), blobs.Public, task.Sum(b), int64(len(b)), bytes.NewReader(b))
+}
+
+// copies is how many nodes have a blob themselves.
+func (c *cluster) copies(area blobs.Area, digest task.Digest) int {
+	n := 0
+	for _, s := range c.stores {
+		s.Close() // what is on its way arrives first
+		if ok, err := s.Local(area).Has(context.Background(), digest); err == nil && ok {
+			n++
+		}
+	}
+	return n
+}
+
+func TestR1PutReachesAMajority(t *testing.T) {
+	for _, size := range []int{0, 1, 3 << 20} {
+		c := newCluster(t, 3)
+		b := bytes.Repeat([]byte("x"), size)
+		if err := c.put(0, b); err != nil {
+			t.Fatal(err)
+		}
+		if n := c.copies(blobs.Public, task.Sum(b)); n != 3 {
+			t.Errorf("%d bytes are on %d nodes, want all 3", size, n)
+		}
+	}
+	c := newCluster(t, 3)
+	c.down[2] = true
+	if err := c.put(0, []byte("one is down")); err != nil {
+		t.Errorf("R1: with one of three down: %v", err)
+	}
+	c.down[1] = true
+	if err := c.put(0, []byte("two are down")); !errors.Is(err, blobs.ErrNoMajority) {
+		t.Errorf("R1: with two of three down: got %v, want ErrNoMajority", err)
+	}
+}
+
+func TestBatchesReachAMajority(t *testing.T) {
+	c := newCluster(t, 3)
+	small := []storage.Small{{Digest: task.Sum([]byte("a")), Bytes: []byte("a")}, {Digest: task.EmptyDigest}}
+	if err := c.stores[1].PutBatch(context.Background(), blobs.Outputs, small); err != nil {
+		t.Fatal(err)
+	}
+	for _, s := range small {
+		if n := c.copies(blobs.Outputs, s.Digest); n != 3 {
+			t.Errorf("output of %d bytes is on %d nodes", len(s.Bytes), n)
+		}
+		if n := c.copies(blobs.Public, s.Digest); n != 0 {
+			t.Errorf("T3: an output is among the public blobs of %d nodes", n)
+		}
+	}
+	small[0].Bytes = []byte("b")
+	if err := c.stores[1].PutBatch(context.Background(), blobs.Outputs, small); !errors.Is(err, storage.ErrMismatch) {
+		t.Errorf("a wrong digest: %v", err)
+	}
+}
+
+func TestReadingFetchesAndRepairs(t *testing.T) {
+	c := newCluster(t, 3)
+	b := []byte("somewhere else")
+	digest := task.Sum(b)
+	if err := c.stores[1].Local(blobs.Public).Put(context.Background(), digest, int64(len(b)), bytes.NewReader(b)); err != nil {
+		t.Fatal(err)
+	}
+	got, err := c.stores[0].ReadAll(context.Background(), blobs.Public, digest, 100)
+	if err != nil || !bytes.Equal(got, b) {
+		t.Fatalf("got %q, %v", got, err)
+	}
+	if n := c.copies(blobs.Public, digest); n != 2 {
+		t.Errorf("after reading it is on %d nodes, want 2", n)
+	}
+	// Node 0 finds its copy damaged, and takes node 1's.
+	c.inner[0].Script(faulty.Fault{Op: faulty.Open, Call: c.inner[0].Calls(faulty.Open) + 1, Err: storage.ErrCorrupt})
+	if got, err = c.stores[0].ReadAll(context.Background(), blobs.Public, digest, 100); err != nil || !bytes.Equal(got, b) {
+		t.Errorf("after damage: got %q, %v", got, err)
+	}
+	if _, err := c.stores[2].Open(context.Background(), blobs.Public, task.Sum([]byte("nowhere"))); !errors.Is(err, storage.ErrNotFound) {
+		t.Errorf("a blob that is nowhere: %v", err)
+	}
+	if ok, err := c.stores[2].Have(context.Background(), blobs.Public, task.Sum([]byte("nowhere"))); ok || err != nil {
+		t.Errorf("a blob that is nowhere: %v, %v", ok, err)
+	}
+}
+
+func TestOutputsArePublishedByCopying(t *testing.T) {
+	c := newCluster(t, 3)
+	b := []byte("result")
+	if err := c.stores[0].PutBatch(context.Background(), blobs.Outputs, []storage.Small{{Digest: task.Sum(b), Bytes: b}}); err != nil {
+		t.Fatal(err)
+	}
+	if err := c.stores[0].Publish(context.Background(), task.Sum(b)); err != nil {
+		t.Fatal(err)
+	}
+	if n := c.copies(blobs.Public, task.Sum(b)); n != 3 {
+		t.Errorf("published on %d nodes", n)
+	}
+	if err := c.stores[0].Publish(context.Background(), task.Digest{1}); !errors.Is(err, storage.ErrNotFound) {
+		t.Errorf("publishing what is not there: %v", err)
+	}
+}
+
+func TestStrangersAreNotServed(t *testing.T) {
+	c := newCluster(t, 1)
+	server := httptest.NewServer(c.stores[0].Handler(func() string { return blobs.Proof([]byte("secret")) }))
+	defer server.Close()
+	stranger := blobs.NewPeer("x", server.URL, blobs.Proof([]byte("guess")), server.Client())
+	if err := stranger.Put(context.Background(), blobs.Public, task.EmptyDigest, 0, bytes.NewReader(nil)); err == nil {
+		t.Error("a stranger could store a blob")
+	}
+	if _, _, err := stranger.Get(context.Background(), blobs.Outputs, task.EmptyDigest); err == nil {
+		t.Error("a stranger could read")
+	}
+}
