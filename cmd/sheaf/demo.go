@@ -107,6 +107,9 @@ func (c *demoCommand) Run(a *app) error {
 	d.report()
 	if keep {
 		d.result.Dir = dir
+		if err := d.bringBack(); err != nil {
+			return err
+		}
 		d.sayHowToJoin()
 	}
 	if a.json {
@@ -289,11 +292,25 @@ func childRuns(pid int) bool {
 	return false
 }
 
+// bringBack starts the honest volunteers again, which were stopped to compare
+// the coordinators in peace.
+func (d *demo) bringBack() error {
+	for _, p := range d.clients {
+		if p.name != demoLiar && p.name != demoLost {
+			if err := d.start(p); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
 func (d *demo) sayHowToJoin() {
+	url := d.coordinators[0].url
 	d.say("")
-	d.say("The cluster goes on. Everything is in %s.", d.dir)
-	d.say("  Status page:   %s", d.coordinators[0].url)
-	d.say("  Volunteer:     sheaf client --join %s --allow all", d.coordinators[0].url)
-	d.say("  Submit a job:  sheaf job submit examples/primes --server %s", d.coordinators[0].url)
+	d.say("The cluster goes on, with ash, birch and elm. Everything is in %s.", d.dir)
+	d.say("  Status page:   %s", url)
+	d.say("  Volunteer:     sheaf client --join %s --allow all", url)
+	d.say("  Submit a job:  sheaf job submit %s --server %s --watch", filepath.Join(d.dir, "examples", "primes"), url)
 	d.say("  End it with:   kill %s", d.pids())
 }

@@ -67,8 +67,7 @@ type demoScreen struct {
 	app   *app
 	meter *jobMeter
 	began time.Time
-	shown time.Time // when the job was last printed where there is no terminal
-	tenth uint64    // of the job, last printed there
+	tenth uint64 // of the job, last printed there
 }
 
 func newDemoScreen(a *app) *demoScreen {
@@ -84,6 +83,7 @@ func (s *demoScreen) event(format string, args ...any) {
 	}
 	s.meter.clear()
 	s.app.say("%5.1f s  %s.", time.Since(s.began).Seconds(), text)
+	s.meter.draw()
 }
 
 // job shows how the job stands. Elsewhere than on a terminal it is told about

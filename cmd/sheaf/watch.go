@@ -67,8 +67,8 @@ func (s *session) watch(a *app, id task.JobID) error {
 // jobMeter shows a job's progress.
 type jobMeter struct {
 	app   *app
-	width int // of the terminal; 0: there is none
-	lines int // drawn and to be drawn over
+	width int      // of the terminal; 0: there is none
+	drawn []string // on the terminal, to be drawn over
 	last  string
 	began time.Time
 }
@@ -101,22 +101,26 @@ func (m *jobMeter) show(j protocol.JobView) {
 		return
 	}
 	m.clear()
-	for _, l := range lines {
-		fmt.Fprintf(m.app.stdout, "%s\n", clipLine(l, m.width))
-	}
-	m.lines = len(lines)
+	m.drawn = lines
+	m.draw()
 }
 
-// clear takes back what was drawn.
+// draw draws the picture once more, as after something was written above it.
+func (m *jobMeter) draw() {
+	for _, l := range m.drawn {
+		fmt.Fprintf(m.app.stdout, "%s\n", clipLine(l, m.width))
+	}
+}
+
+// clear takes back what was drawn, which draw can bring again.
 func (m *jobMeter) clear() {
-	if m.lines > 0 {
-		fmt.Fprintf(m.app.stdout, "\x1b[%dA\x1b[J", m.lines)
-		m.lines = 0
+	if len(m.drawn) > 0 {
+		fmt.Fprintf(m.app.stdout, "\x1b[%dA\x1b[J", len(m.drawn))
 	}
 }
 
 // end leaves the last picture standing.
-func (m *jobMeter) end() { m.lines = 0 }
+func (m *jobMeter) end() { m.drawn = nil }
 
 // meterLines says how far each level is: in bars of a terminal's width, or in
 // words where width is 0.
