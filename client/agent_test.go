@@ -173,8 +173,8 @@ func (w *world) ended() error {
 		w.t.Error(e)
 	}
 	w.agent = nil
-	if w.sandbox.running != 0 {
-		w.t.Errorf("%d tasks run after Run has returned", w.sandbox.running)
+	if w.running() != 0 {
+		w.t.Errorf("%d tasks run after Run has returned", w.running())
 	}
 	return err
 }
@@ -182,7 +182,7 @@ func (w *world) ended() error {
 // until waits until something holds, in the bubble's time.
 func (w *world) until(what string, ok func() bool) {
 	w.t.Helper()
-	for range 10_000 {
+	for range 30_000 {
 		if synctest.Wait(); ok() {
 			return
 		}
@@ -207,6 +207,19 @@ func (w *world) happened(kind client.EventKind) (n int) {
 		}
 	}
 	return n
+}
+
+// running is how many tasks run, and ran what ran.
+func (w *world) running() int {
+	w.sandbox.mu.Lock()
+	defer w.sandbox.mu.Unlock()
+	return w.sandbox.running
+}
+
+func (w *world) ran() []string {
+	w.sandbox.mu.Lock()
+	defer w.sandbox.mu.Unlock()
+	return w.sandbox.ran
 }
 
 func (w *world) frames() [][]byte {
@@ -236,8 +249,8 @@ func TestEnrolsAndComputes(t *testing.T) {
 		if len(s.Tasks) != 0 || s.Cluster != cluster || !s.Enrolled || s.Reason.Code != plan.CodeNoWork || s.Counts.Computed != 20 {
 			t.Errorf("status %+v", s)
 		}
-		if len(w.c.enrolled) != 1 || len(w.c.sessions) != 1 || len(w.c.lost) != 0 {
-			t.Errorf("%d enrolments in %d sessions, lost attempts %v", len(w.c.enrolled), len(w.c.sessions), w.c.lost)
+		if len(w.c.enrolled) != 1 || len(w.c.sessions) != 1 || len(w.c.lostAttempts()) != 0 {
+			t.Errorf("%d enrolments in %d sessions, lost attempts %v", len(w.c.enrolled), len(w.c.sessions), w.c.lostAttempts())
 		}
 		for kind, want := range map[client.EventKind]int{
 			client.EventEnrolled: 1, client.EventAccepted: 20, client.EventStarted: 20, client.EventComputed: 20, client.EventAcknowledged: 20, client.EventFailed: 0,
@@ -276,12 +289,19 @@ func TestStatusOfRunningTasks(t *testing.T) {
 		if len(s.Tasks) != 3 || s.Reason.Text != "It computes 2 tasks." {
 			t.Fatalf("status %+v", s)
 		}
-		first := s.Tasks[0]
-		if first.Stage != plan.StageRunning || first.CPU != time.Second || first.Work != 5 || first.Running < 5*time.Second || first.Project != "primes" {
-			t.Errorf("the first task: %+v", first)
+		running := 0
+		for _, task := range s.Tasks {
+			if task.Stage == plan.StageRunning {
+				running++
+				if task.CPU != time.Second || task.Work != 5 || task.Running < 5*time.Second || task.Project != "primes" {
+					t.Errorf("a running task: %+v", task)
+				}
+			} else if task.Stage != plan.StageReady || task.Reason.Code != plan.CodeWaiting {
+				t.Errorf("a waiting task: %+v", task)
+			}
 		}
-		if last := s.Tasks[2]; last.Stage != plan.StageReady || last.Reason.Code != plan.CodeWaiting {
-			t.Errorf("the last task: %+v", last)
+		if running != 2 {
+			t.Errorf("%d tasks run, want 2", running)
 		}
 	})
 }
@@ -289,6 +309,7 @@ func TestStatusOfRunningTasks(t *testing.T) {
 func TestSecondAgentIsRefused(t *testing.T) {
 	story(t, func(w *world) {
 		w.start()
+		w.until("it is enrolled", func() bool { return w.happened(client.EventEnrolled) == 1 })
 		_, err := client.Open(w.config())
 		if !errors.Is(err, client.ErrInUse) || !strings.Contains(err.Error(), w.dir) || !strings.Contains(err.Error(), "folder of its own") {
 			t.Errorf("got %v, want ErrInUse, the folder, and what to do", err)
@@ -301,14 +322,19 @@ func TestSecondAgentIsRefused(t *testing.T) {
 
 func TestConfigIsChecked(t *testing.T) {
 	for name, change := range map[string]func(*client.Config){
-		"no folder":            func(c *client.Config) { c.Dir = "" },
-		"no sandbox":           func(c *client.Config) { c.Sandbox = nil },
-		"no logger":            func(c *client.Config) { c.Logger = nil },
-		"no randomness":        func(c *client.Config) { c.Random = nil },
-		"a negative cache":     func(c *client.Config) { c.CacheBytes = -1 },
-		"impossible rules":     func(c *client.Config) { c.Rules.Cores = -1 },
-		"lies to others":       func(c *client.Config) { c.Lie = &client.Lie{Percent: 10} },
-		"lies to one of both":  func(c *client.Config) { c.URLs = []string{"http://127.0.0.1:1", "http://a"}; c.Lie = &client.Lie{Percent: 10} },
+		"no folder":          func(c *client.Config) { c.Dir = "" },
+		"no sandbox":         func(c *client.Config) { c.Sandbox = nil },
+		"no logger":          func(c *client.Config) { c.Logger = nil },
+		"no randomness":      func(c *client.Config) { c.Random = nil },
+		"a negative cache":   func(c *client.Config) { c.CacheBytes = -1 },
+		"impossible rules":   func(c *client.Config) { c.Rules.Cores = -1 },
+		"an endless name":    func(c *client.Config) { c.HostName = strings.Repeat("x", 65) },
+		"a name with a bell": func(c *client.Config) { c.AccountName = "a\ab" },
+		"lies to others":     func(c *client.Config) { c.Lie = &client.Lie{Percent: 10} },
+		"lies to one of both": func(c *client.Config) {
+			c.URLs = []string{"http://127.0.0.1:1", "http://a"}
+			c.Lie = &client.Lie{Percent: 10}
+		},
 		"lies to nobody":       func(c *client.Config) { c.URLs = nil; c.Lie = &client.Lie{Percent: 10} },
 		"more lies than tasks": func(c *client.Config) { c.URLs = []string{"http://127.0.0.1:1"}; c.Lie = &client.Lie{Percent: 101} },
 	} {

@@ -77,7 +77,7 @@ func (r *run) exchanged(q *journal.Request, x *protocol.ExchangeReply) error {
 	if err := r.trail.add(reported, x.Acks); err != nil {
 		return err
 	}
-	accepted := r.accept(now, x.Attempts)
+	accepted := r.accept(now, x.Attempts, int(q.Want))
 	a := journal.Answer{Acknowledged: q.Reports}
 	for _, h := range accepted {
 		a.Accepted = append(a.Accepted, journal.Held{Attempt: h.attempt, Deadline: h.deadline})
@@ -92,15 +92,9 @@ func (r *run) exchanged(q *journal.Request, x *protocol.ExchangeReply) error {
 		r.remove(h)
 	}
 	for _, h := range accepted {
-		r.queue = append(r.queue, h)
+		r.add(h)
 		r.tell(EventAccepted, h, "")
 	}
-	slices.SortFunc(r.queue, func(a, b *held) int {
-		if a.attempt.ID < b.attempt.ID {
-			return -1
-		}
-		return 1
-	})
 	for _, id := range x.Cancel {
 		if h := r.find(id); h != nil && !slices.Contains(accepted, h) {
 			h.cancelled = true
@@ -110,16 +104,14 @@ func (r *run) exchanged(q *journal.Request, x *protocol.ExchangeReply) error {
 	return r.noteMembers()
 }
 
-// accept makes attempts ours, as far as there is room and they are new: an
-// answer that is repeated hands out the same ones.
-func (r *run) accept(now time.Time, attempts []protocol.Attempt) []*held {
+// accept makes attempts ours, as far as they were asked for and are new: an
+// answer that is repeated hands out the same ones. What is not accepted is not
+// held, so the cluster takes it back with the next call.
+func (r *run) accept(now time.Time, attempts []protocol.Attempt, want int) []*held {
 	var accepted []*held
 	seen := map[task.AttemptID]bool{0: true}
-	for _, h := range r.queue {
-		seen[h.attempt.ID] = true
-	}
 	for _, a := range attempts {
-		if seen[a.ID] || len(r.queue)+len(accepted) >= protocol.MaxHeld {
+		if seen[a.ID] || r.find(a.ID) != nil || len(accepted) == want || len(r.queue)+len(accepted) >= protocol.MaxHeld {
 			continue
 		}
 		seen[a.ID] = true
@@ -141,10 +133,9 @@ func (r *run) refused(q *journal.Request, no *protocol.Error) error {
 		r.link.session, r.link.request = nil, nil // the journal gives it up when the next one is opened
 		r.again(no)
 		return nil
-	case protocol.CodeNotAllowed, protocol.CodeConflict:
-		if q.Purpose == protocol.PurposeEnrol {
-			return no
-		}
+	}
+	if q.Purpose == protocol.PurposeEnrol {
+		return no // it would be refused for ever
 	}
 	if err := r.settled(journal.Answer{}); err != nil {
 		return err

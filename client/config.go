@@ -9,6 +9,8 @@ import (
 	"net/http"
 	"path/filepath"
 	"runtime"
+	"strings"
+	"unicode"
 
 	"github.com/sheafgrid/sheaf/client/plan"
 	"github.com/sheafgrid/sheaf/client/sandbox"
@@ -19,6 +21,9 @@ var ErrBadConfig = errors.New("configuration of the client")
 
 // DefaultCache is how much of the disk programs and inputs may take, in bytes.
 const DefaultCache = int64(10) << 30
+
+// maxName bounds the public names, in bytes, as coordinators do.
+const maxName = 64
 
 // Sandbox runs one program once (sandbox.Runner does).
 type Sandbox interface {
@@ -59,6 +64,11 @@ func (c *Config) Validate() error {
 		return fmt.Errorf("%w: no sandbox, no source of randomness or no logger was given", ErrBadConfig)
 	case c.CacheBytes < 0:
 		return fmt.Errorf("%w: a cache of %d bytes", ErrBadConfig, c.CacheBytes)
+	}
+	for _, name := range []string{c.AccountName, c.HostName} {
+		if len(name) > maxName || strings.ContainsFunc(name, func(r rune) bool { return !unicode.IsPrint(r) }) {
+			return fmt.Errorf("%w: the name %.80q: want at most %d bytes of printable text", ErrBadConfig, name, maxName)
+		}
 	}
 	if err := c.Rules.Validate(); err != nil {
 		return fmt.Errorf("%w: %w", ErrBadConfig, err)

@@ -145,12 +145,19 @@ func (r *run) facts(rules plan.Rules) protocol.HostFacts {
 	}
 }
 
-// Sizes of an exchange, in bytes. A coordinator waits half a minute for one to
+// usualExchange is how many bytes of reports travel in one exchange, unless a
+// single one has more. A coordinator waits half a minute for an exchange to
 // arrive whole, and some lines are slow; what does not fit comes in the next.
-const (
-	usualExchange = 1 << 20
-	otherFields   = 128 << 10 // held attempts, facts, names
-)
+const usualExchange = 1 << 20
+
+// reportSize is a bound on the bytes of a report.
+func reportSize(r *protocol.Report) int {
+	n := 128 + len(r.Note) + len(r.Outputs)
+	for _, b := range r.Inline {
+		n += 5 + len(b)
+	}
+	return n
+}
 
 // exchange is what there is to say, and whose reports it holds.
 func (r *run) exchange(rules plan.Rules, want int) (protocol.Exchange, []*held) {
@@ -162,7 +169,7 @@ func (r *run) exchange(rules plan.Rules, want int) (protocol.Exchange, []*held) 
 	}
 	for _, h := range r.queue {
 		if h.stage == plan.StageReportable && len(reports) < most {
-			size := len(wire.Marshal(h.result.Report))
+			size := reportSize(&h.result.Report)
 			if len(reports) == 0 || size <= room {
 				room -= size
 				reports = append(reports, h)

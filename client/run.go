@@ -1,6 +1,7 @@
 package client
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -10,6 +11,7 @@ import (
 
 	"github.com/sheafgrid/sheaf/client/journal"
 	"github.com/sheafgrid/sheaf/client/plan"
+	"github.com/sheafgrid/sheaf/internal/fsutil"
 	"github.com/sheafgrid/sheaf/task"
 )
 
@@ -21,6 +23,7 @@ type run struct {
 	events  chan func() error // what happened, to be carried out by Run's goroutine
 
 	queue   []*held // by number
+	index   map[task.AttemptID]*held
 	contact plan.Contact
 	link    link
 	trouble trouble
@@ -30,7 +33,7 @@ type run struct {
 }
 
 func newRun(a *Agent) *run {
-	r := &run{Agent: a, events: make(chan func() error)}
+	r := &run{Agent: a, events: make(chan func() error), index: map[task.AttemptID]*held{}}
 	r.link.restore(a.stored)
 	sent := map[task.AttemptID]bool{}
 	if a.stored.Request != nil {
@@ -40,7 +43,7 @@ func newRun(a *Agent) *run {
 	}
 	now := time.Now()
 	for _, j := range a.stored.Held {
-		r.queue = append(r.queue, restored(j, now, sent))
+		r.add(restored(j, now, sent))
 	}
 	r.stored = journal.State{}
 	return r
@@ -57,7 +60,11 @@ func (r *run) loop(ctx context.Context) error {
 		}
 	}
 	cancel()
-	return errors.Join(err, r.end())
+	err = errors.Join(err, r.end())
+	if fsutil.IsNoSpace(err) {
+		err = fmt.Errorf("%w; free some room on the disk and start again: what was accepted is kept", err)
+	}
+	return err
 }
 
 // step asks the plan what to do, and does it.
@@ -151,12 +158,13 @@ func (r *run) work(fn func() func() error) {
 	r.workers.Go(func() { r.events <- fn() })
 }
 
-func (r *run) find(id task.AttemptID) *held {
-	i := slices.IndexFunc(r.queue, func(h *held) bool { return h.attempt.ID == id })
-	if i < 0 {
-		return nil
-	}
-	return r.queue[i]
+func (r *run) find(id task.AttemptID) *held { return r.index[id] }
+
+// add takes an attempt into the queue.
+func (r *run) add(h *held) {
+	at, _ := slices.BinarySearchFunc(r.queue, h.attempt.ID, func(k *held, id task.AttemptID) int { return cmp.Compare(k.attempt.ID, id) })
+	r.queue = slices.Insert(r.queue, at, h)
+	r.index[h.attempt.ID] = h
 }
 
 // remove takes an attempt out of the queue; the journal has forgotten it.
@@ -166,6 +174,7 @@ func (r *run) remove(h *held) {
 		r.outputs.drop(onDisk(&h.result.Report))
 	}
 	r.queue = slices.DeleteFunc(r.queue, func(k *held) bool { return k == h })
+	delete(r.index, h.attempt.ID)
 }
 
 // act does one thing that the plan said.

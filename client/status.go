@@ -11,16 +11,16 @@ import (
 
 // Status is what the agent does at a moment, and why.
 type Status struct {
-	Account string // public names
-	Host    string
-	HostKey task.Key
-	Cluster task.ClusterID // zero: none has answered yet
+	Account  string // public names
+	Host     string
+	HostKey  task.Key
+	Cluster  task.ClusterID // zero: none has answered yet
 	Enrolled bool
-	Rules   plan.Rules
-	Reason  plan.Reason // why it computes, or why not
-	Tasks   []TaskStatus
-	Counts  Counts // since the agent was opened
-	Members []protocol.Member
+	Rules    plan.Rules
+	Reason   plan.Reason // why it computes, or why not
+	Tasks    []TaskStatus
+	Counts   Counts // since the agent was opened
+	Members  []protocol.Member
 	NextCall time.Time // when it calls a coordinator, where nothing happens before; zero: it is calling
 }
 

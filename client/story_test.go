@@ -41,8 +41,8 @@ func TestLostAnswer(t *testing.T) {
 			}
 			seen[e.Number] = f
 		}
-		if len(w.frames()) < 2*len(seen) || len(w.c.lost) != 0 || len(w.sandbox.ran) != 6 {
-			t.Errorf("%d frames of %d requests, lost attempts %v, %d runs", len(w.frames()), len(seen), w.c.lost, len(w.sandbox.ran))
+		if len(w.frames()) < 2*len(seen) || len(w.c.lostAttempts()) != 0 || len(w.ran()) != 6 {
+			t.Errorf("%d frames of %d requests, lost attempts %v, %d runs", len(w.frames()), len(seen), w.c.lostAttempts(), len(w.ran()))
 		}
 	})
 }
@@ -54,7 +54,9 @@ func TestStoppedWithARequestOnItsWay(t *testing.T) {
 		id := w.c.task(w.program, nil, "say", "1s", "x")
 		w.start()
 		w.until("it runs", func() bool { return w.happened(client.EventStarted) == 1 })
+		w.c.mu.Lock()
 		w.c.lose = func(e *protocol.Envelope) bool { return e.Purpose == protocol.PurposeExchange }
+		w.c.mu.Unlock()
 		w.untilReported(id)
 		frames := w.frames()
 		last := frames[len(frames)-1]
@@ -66,8 +68,8 @@ func TestStoppedWithARequestOnItsWay(t *testing.T) {
 		if again := w.frames()[before]; !bytes.Equal(again, last) {
 			t.Error("the first request after the start has other bytes than the last before it")
 		}
-		if len(w.sandbox.ran) != 1 {
-			t.Errorf("it ran %d times", len(w.sandbox.ran))
+		if len(w.ran()) != 1 {
+			t.Errorf("it ran %d times", len(w.ran()))
 		}
 	})
 }
@@ -82,19 +84,26 @@ func TestV2T1NeverRuns(t *testing.T) {
 		failure protocol.Failure
 		note    string
 	}{
-		"T1: a wrong checksum":             {change: func(a *protocol.Attempt) { a.Sum[0]++ }, failure: protocol.FailureProgram, note: "T1"},
-		"T1: other arguments":              {change: func(a *protocol.Attempt) { a.Task.Args[0] = "x" }, failure: protocol.FailureProgram, note: "T1"},
-		"T1: other limits":                 {change: func(a *protocol.Attempt) { a.Task.Limits.Work++ }, failure: protocol.FailureProgram, note: "T1"},
-		"V2: nobody signed":                {change: func(a *protocol.Attempt) { a.Version.Signature = nil }, failure: protocol.FailureProgram, note: "not signed"},
-		"V2: signed by another":            {change: func(a *protocol.Attempt) { a.Version.Publisher = protocol.PublicKey(other) }, failure: protocol.FailureProgram, note: "not signed"},
-		"V2: signed for another app":       {change: func(a *protocol.Attempt) { a.Version.App = "other" }, failure: protocol.FailureProgram, note: "not signed"},
-		"V2: signed with another meter":    {change: func(a *protocol.Attempt) { a.Task.Meter = 2; a.Sum = a.Task.Sum() }, failure: protocol.FailureProgram, note: "not signed"},
-		"V2: another project":              {rules: func(r *plan.Rules) { r.AllowAll, r.Allow = false, []string{"digits"} }, failure: protocol.FailureAbandoned, note: "V2"},
-		"V2: no name":                      {change: func(a *protocol.Attempt) { a.Version.Project = ""; sign(a) }, failure: protocol.FailureAbandoned, note: "V2"},
-		"V2: a name that is none":          {change: func(a *protocol.Attempt) { a.Version.Project = "No Name"; sign(a) }, failure: protocol.FailureProgram, note: "name"},
-		"more memory than is offered":      {change: func(a *protocol.Attempt) { a.Task.Limits.Memory = 1 << 32; sign(a) }, failure: protocol.FailureAbandoned, note: "memory"},
-		"an input from before its blob":    {change: func(a *protocol.Attempt) { a.Task.Inputs = []task.InputRange{{Path: "x", Offset: -5, Length: 9}}; sign(a) }, failure: protocol.FailureProgram, note: "input"},
-		"an input without end":             {change: func(a *protocol.Attempt) { a.Task.Inputs = []task.InputRange{{Path: "x", Offset: 1 << 39, Length: 1 << 62}}; sign(a) }, failure: protocol.FailureProgram, note: "input"},
+		"T1: a wrong checksum":          {change: func(a *protocol.Attempt) { a.Sum[0]++ }, failure: protocol.FailureProgram, note: "T1"},
+		"T1: other arguments":           {change: func(a *protocol.Attempt) { a.Task.Args[0] = "x" }, failure: protocol.FailureProgram, note: "T1"},
+		"T1: other limits":              {change: func(a *protocol.Attempt) { a.Task.Limits.Work++ }, failure: protocol.FailureProgram, note: "T1"},
+		"V2: nobody signed":             {change: func(a *protocol.Attempt) { a.Version.Signature = nil }, failure: protocol.FailureProgram, note: "not signed"},
+		"V2: signed by another":         {change: func(a *protocol.Attempt) { a.Version.Publisher = protocol.PublicKey(other) }, failure: protocol.FailureProgram, note: "not signed"},
+		"V2: signed for another app":    {change: func(a *protocol.Attempt) { a.Version.App = "other" }, failure: protocol.FailureProgram, note: "not signed"},
+		"V2: signed with another meter": {change: func(a *protocol.Attempt) { a.Task.Meter = 2; a.Sum = a.Task.Sum() }, failure: protocol.FailureProgram, note: "not signed"},
+		"V2: another project":           {rules: func(r *plan.Rules) { r.AllowAll, r.Allow = false, []string{"digits"} }, failure: protocol.FailureAbandoned, note: "V2"},
+		"V2: no name":                   {change: func(a *protocol.Attempt) { a.Version.Project = ""; sign(a) }, failure: protocol.FailureAbandoned, note: "V2"},
+		"V2: a name that is none":       {change: func(a *protocol.Attempt) { a.Version.Project = "No Name"; sign(a) }, failure: protocol.FailureProgram, note: "name"},
+		"more memory than is offered":   {change: func(a *protocol.Attempt) { a.Task.Limits.Memory = 1 << 32; sign(a) }, failure: protocol.FailureAbandoned, note: "memory"},
+		"an input from before its blob": {change: func(a *protocol.Attempt) {
+			a.Task.Inputs = []task.InputRange{{Path: "x", Offset: -5, Length: 9}}
+			sign(a)
+		}, failure: protocol.FailureProgram, note: "input"},
+		"an input without end": {change: func(a *protocol.Attempt) {
+			a.Task.Inputs = []task.InputRange{{Path: "x", Offset: 1 << 39, Length: 1 << 62}}
+			sign(a)
+		}, failure: protocol.FailureProgram, note: "input"},
+		"inputs of terabytes":              {change: func(a *protocol.Attempt) { a.Task.Inputs = []task.InputRange{{Path: "x", Length: 1 << 39}}; sign(a) }, failure: protocol.FailureProgram, note: "inputs of more"},
 		"a program that is not there":      {change: func(a *protocol.Attempt) { a.Task.Program[0]++; sign(a) }, failure: protocol.FailureInput, note: "program"},
 		"an input that is not there":       {change: input(task.InputRange{Path: "x", Blob: task.Digest{1}, Length: 5}), failure: protocol.FailureInput, note: "input"},
 		"an input that is not what it was": {change: input(task.InputRange{Path: "x", Blob: task.Sum([]byte("module")), Length: 3, Digest: task.Digest{5}}), failure: protocol.FailureInput, note: "digest"},
@@ -114,8 +123,8 @@ func TestV2T1NeverRuns(t *testing.T) {
 				if r := w.c.reported(id); r.Failure != c.failure || !strings.Contains(r.Note, c.note) {
 					t.Errorf("reported %v %q, want %v with %q", r.Failure, r.Note, c.failure, c.note)
 				}
-				if len(w.sandbox.ran) != 0 {
-					t.Errorf("V2: it ran: %q", w.sandbox.ran)
+				if len(w.ran()) != 0 {
+					t.Errorf("V2: it ran: %q", w.ran())
 				}
 			})
 		})
@@ -143,8 +152,8 @@ func TestProjectKeepsItsPublisher(t *testing.T) {
 		}, "say", "1s", "x")
 		w.start()
 		w.untilReported(id)
-		if r := w.c.reported(id); r.Failure != protocol.FailureProgram || !strings.Contains(r.Note, "was published by") || len(w.sandbox.ran) != 1 {
-			t.Errorf("reported %v %q after %d runs", r.Failure, r.Note, len(w.sandbox.ran))
+		if r := w.c.reported(id); r.Failure != protocol.FailureProgram || !strings.Contains(r.Note, "was published by") || len(w.ran()) != 1 {
+			t.Errorf("reported %v %q after %d runs", r.Failure, r.Note, len(w.ran()))
 		}
 	})
 }
@@ -218,8 +227,8 @@ func TestLargeOutputAcrossARestart(t *testing.T) {
 		w.net.serve("a:80", w.c)
 		w.start()
 		w.untilReported(id)
-		if len(w.c.stdout(id)) != 260_000 || len(w.sandbox.ran) != 1 {
-			t.Errorf("%d bytes arrived after %d runs", len(w.c.stdout(id)), len(w.sandbox.ran))
+		if len(w.c.stdout(id)) != 260_000 || len(w.ran()) != 1 {
+			t.Errorf("%d bytes arrived after %d runs", len(w.c.stdout(id)), len(w.ran()))
 		}
 	})
 }
@@ -236,9 +245,9 @@ func TestCancel(t *testing.T) {
 		w.c.cancel = []task.AttemptID{1, 3}
 		w.c.mu.Unlock()
 		w.until("two are forgotten", func() bool { return w.happened(client.EventForgotten) == 2 })
-		w.until("another one runs", func() bool { return w.happened(client.EventStarted) == 3 })
-		if s := w.agent.Status(); len(s.Tasks) != 2 || s.Tasks[0].Attempt != 2 || s.Tasks[1].Attempt != 4 || w.sandbox.running != 2 {
-			t.Errorf("held: %+v, %d run", s.Tasks, w.sandbox.running)
+		w.until("the others run", func() bool { return w.running() == 2 })
+		if s := w.agent.Status(); len(s.Tasks) != 2 || s.Tasks[0].Attempt != 2 || s.Tasks[1].Attempt != 4 || w.running() != 2 {
+			t.Errorf("held: %+v, %d run", s.Tasks, w.running())
 		}
 	})
 }
@@ -259,8 +268,8 @@ func TestGoesOnAfterAStop(t *testing.T) {
 		}
 		w.start()
 		w.untilReported(ids...)
-		if len(w.sandbox.ran) != 5 || len(w.c.lost) != 0 {
-			t.Errorf("%d runs, want 5; lost attempts %v", len(w.sandbox.ran), w.c.lost)
+		if len(w.ran()) != 5 || len(w.c.lostAttempts()) != 0 {
+			t.Errorf("%d runs, want 5; lost attempts %v", len(w.ran()), w.c.lostAttempts())
 		}
 	})
 }
@@ -268,7 +277,7 @@ func TestGoesOnAfterAStop(t *testing.T) {
 // Pause means paused; results are delivered all the same.
 func TestPauseAndResume(t *testing.T) {
 	story(t, func(w *world) {
-		long, short := w.c.task(w.program, nil, "say", "1h", "x"), w.c.task(w.program, nil, "say", "20s", "y")
+		long, short := w.c.task(w.program, nil, "say", "15m", "x"), w.c.task(w.program, nil, "say", "20s", "y")
 		w.start()
 		w.until("both run", func() bool { return w.happened(client.EventStarted) == 2 })
 		rules := w.agent.Rules()
@@ -278,7 +287,7 @@ func TestPauseAndResume(t *testing.T) {
 		if err := w.agent.SetRules(rules); err != nil {
 			t.Fatal(err)
 		}
-		w.until("nothing runs", func() bool { return w.sandbox.running == 0 })
+		w.until("nothing runs", func() bool { return w.running() == 0 })
 		w.net.serve("a:80", w.c)
 		w.untilReported(short)
 		if s := w.agent.Status(); s.Reason.Code != plan.CodePaused || s.Tasks[0].Reason.Code != plan.CodePaused {
@@ -286,7 +295,7 @@ func TestPauseAndResume(t *testing.T) {
 		}
 		third := w.c.task(w.program, nil, "say", "1s", "z")
 		time.Sleep(5 * time.Minute)
-		if w.sandbox.running != 0 || len(w.c.waiting) != 1 {
+		if w.running() != 0 || len(w.c.waitingTasks()) != 1 {
 			t.Error("it computes, or takes work, while paused")
 		}
 		rules.Paused = false
@@ -302,15 +311,15 @@ func TestV2RulesChangeWhileItRuns(t *testing.T) {
 	story(t, func(w *world) {
 		id := w.c.task(w.program, nil, "say", "1h", "x")
 		w.start()
-		w.until("it runs", func() bool { return w.sandbox.running == 1 })
+		w.until("it runs", func() bool { return w.running() == 1 })
 		rules := w.agent.Rules()
 		rules.AllowAll, rules.Allow = false, []string{"digits"}
 		if err := w.agent.SetRules(rules); err != nil {
 			t.Fatal(err)
 		}
 		w.untilReported(id)
-		if r := w.c.reported(id); r.Failure != protocol.FailureAbandoned || w.sandbox.running != 0 {
-			t.Errorf("reported %v, %d run", r.Failure, w.sandbox.running)
+		if r := w.c.reported(id); r.Failure != protocol.FailureAbandoned || w.running() != 0 {
+			t.Errorf("reported %v, %d run", r.Failure, w.running())
 		}
 		rules.Cores = -1
 		if err := w.agent.SetRules(rules); !errors.Is(err, client.ErrBadConfig) {
@@ -325,7 +334,7 @@ func TestFinishing(t *testing.T) {
 			w.c.task(w.program, nil, "say", "1m", "x")
 		}
 		w.start()
-		w.until("two run", func() bool { return w.sandbox.running == 2 })
+		w.until("two run", func() bool { return w.running() == 2 })
 		rules := w.agent.Rules()
 		rules.Finishing = true
 		if err := w.agent.SetRules(rules); err != nil {
@@ -334,8 +343,8 @@ func TestFinishing(t *testing.T) {
 		if err := w.ended(); err != nil {
 			t.Fatal(err)
 		}
-		if n := len(w.c.reports); n != 4 || len(w.c.waiting) != 6 || len(w.c.open) != 0 {
-			t.Errorf("%d reports, %d never taken, %d still out; want 4, 6, 0", n, len(w.c.waiting), len(w.c.open))
+		if n := len(w.c.reports); n != 4 || len(w.c.waitingTasks()) != 6 || len(w.c.open) != 0 {
+			t.Errorf("%d reports, %d never taken, %d still out; want 4, 6, 0", n, len(w.c.waitingTasks()), len(w.c.open))
 		}
 	})
 }
@@ -354,14 +363,14 @@ func TestCoordinatorIsAway(t *testing.T) {
 			ids = append(ids, w.c.task(w.program, nil, "say", "1m", "x"))
 		}
 		w.net.serve("a:80", w.c)
-		w.until("two run", func() bool { return w.sandbox.running == 2 })
+		w.until("two run", func() bool { return w.running() == 2 })
 		w.net.cut("a:80")
 		w.until("all are computed", func() bool { return w.happened(client.EventComputed) == 4 })
 		time.Sleep(30 * time.Minute)
 		w.net.serve("a:80", w.c)
 		w.untilReported(ids...)
-		if len(w.c.lost) != 0 {
-			t.Errorf("lost attempts %v", w.c.lost)
+		if len(w.c.lostAttempts()) != 0 {
+			t.Errorf("lost attempts %v", w.c.lostAttempts())
 		}
 	})
 }
@@ -374,8 +383,8 @@ func TestOverdueIsNotBegun(t *testing.T) {
 		w.c.task(w.program, func(a *protocol.Attempt) { a.DeadlineMillis = 60_000 }, "say", "1s", "y")
 		w.start()
 		w.untilReported(1)
-		if w.happened(client.EventForgotten) != 1 || len(w.sandbox.ran) != 1 {
-			t.Errorf("%d forgotten, %d runs", w.happened(client.EventForgotten), len(w.sandbox.ran))
+		if w.happened(client.EventForgotten) != 1 || len(w.ran()) != 1 {
+			t.Errorf("%d forgotten, %d runs", w.happened(client.EventForgotten), len(w.ran()))
 		}
 	})
 }
@@ -388,16 +397,17 @@ func TestForgottenByTheCluster(t *testing.T) {
 		"both":        func(c *coordinator) { clear(c.sessions); clear(c.enrolled) },
 	} {
 		story(t, func(w *world) {
-			id := w.c.task(w.program, nil, "say", "3h", "x")
+			w.c.next = 600_000
+			id := w.c.task(w.program, nil, "say", "150m", "x")
 			w.start()
-			w.until("it runs", func() bool { return w.sandbox.running == 1 })
+			w.until("it runs", func() bool { return w.running() == 1 })
 			time.Sleep(2 * time.Hour)
 			w.c.mu.Lock()
 			forget(w.c)
 			w.c.mu.Unlock()
 			w.untilReported(id)
-			if got := w.c.stdout(id); got != "x" || len(w.sandbox.ran) != 1 {
-				t.Errorf("%s: it returned %q after %d runs", name, got, len(w.sandbox.ran))
+			if got := w.c.stdout(id); got != "x" || len(w.ran()) != 1 {
+				t.Errorf("%s: it returned %q after %d runs", name, got, len(w.ran()))
 			}
 			if w.happened(client.EventSession)+w.happened(client.EventEnrolled) < 3 {
 				t.Errorf("%s: %d sessions, %d enrolments", name, w.happened(client.EventSession), w.happened(client.EventEnrolled))
@@ -410,7 +420,7 @@ func TestForgottenByTheCluster(t *testing.T) {
 func TestRefusalsThatEndIt(t *testing.T) {
 	for code, want := range map[protocol.Code]string{
 		protocol.CodeReusedNumber: "move journal.db away", protocol.CodeAlreadyDone: "move journal.db away", protocol.CodeVersion: "the text",
-		protocol.CodeBadSignature: "the text", protocol.CodeNotAllowed: "the text", protocol.CodeConflict: "the text",
+		protocol.CodeBadSignature: "the text", protocol.CodeInvalid: "the text", protocol.CodeNotAllowed: "the text", protocol.CodeConflict: "the text",
 	} {
 		story(t, func(w *world) {
 			w.c.before = func(rw http.ResponseWriter, _ *protocol.Envelope) bool {
@@ -436,6 +446,11 @@ func TestClonedFolder(t *testing.T) {
 		original, clone := w.dir, t.TempDir()
 		if err := os.CopyFS(clone, os.DirFS(w.dir)); err != nil {
 			t.Fatal(err)
+		}
+		for _, k := range []string{"account.key", "host.key"} {
+			if err := os.Chmod(filepath.Join(clone, k), 0o600); err != nil {
+				t.Fatal(err)
+			}
 		}
 		w.start()
 		time.Sleep(time.Minute)

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 
+	"github.com/sheafgrid/sheaf/client/sandbox"
 	"github.com/sheafgrid/sheaf/protocol"
 	"github.com/sheafgrid/sheaf/task"
 )
@@ -41,11 +42,20 @@ func vet(a *protocol.Attempt) error {
 	return nil
 }
 
+// vetInputs refuses what cannot be a part of a blob, and what the sandbox would
+// not take, before anything is fetched.
 func vetInputs(inputs []task.InputRange) error {
+	total := int64(0)
 	for _, in := range inputs {
 		if in.Offset < 0 || in.Length < 0 || in.Offset > task.MaxInputSize || in.Length > task.MaxInputSize-in.Offset {
 			return fmt.Errorf("input %.80q: %d bytes from byte %d cannot be", in.Path, in.Length, in.Offset)
 		}
+		if total += in.Length; total > sandbox.MaxInputBytes {
+			return fmt.Errorf("inputs of more than %d bytes", sandbox.MaxInputBytes)
+		}
+	}
+	if len(inputs) > sandbox.MaxInputs {
+		return fmt.Errorf("%d inputs, at most %d can be given to a program", len(inputs), sandbox.MaxInputs)
 	}
 	return nil
 }

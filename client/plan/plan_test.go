@@ -117,7 +117,10 @@ func TestDecide(t *testing.T) {
 		{"more cores than there are", given(stages(ready, ready, ready), func(s *situation) { s.rules.Cores, s.machine.Cores = 100, 1 }), "start 1", "computing waiting waiting", plan.CodeComputing},
 		{"in trouble", given(stages(running, ready, accepted), func(s *situation) { s.machine.Trouble, s.machine.TroubleUntil = "The disk is full.", in(time.Minute) }), "", "computing trouble trouble", plan.CodeTrouble},
 		{"trouble is over", given(stages(ready), func(s *situation) { s.machine.Trouble, s.machine.TroubleUntil = "The disk is full.", noon }), "start 1", "computing", plan.CodeComputing},
-		{"finishing", given(stages(running, accepted), func(s *situation) { s.rules.Finishing = true; s.queue.Contact.NotAfter, s.queue.Contact.NotBefore = noon, noon }), "fetch 2, exchange for 0", "computing preparing", plan.CodeComputing},
+		{"finishing", given(stages(running, accepted), func(s *situation) {
+			s.rules.Finishing = true
+			s.queue.Contact.NotAfter, s.queue.Contact.NotBefore = noon, noon
+		}), "fetch 2, exchange for 0", "computing preparing", plan.CodeComputing},
 		{"nobody answers", given(nil, func(s *situation) {
 			s.queue.Contact = plan.Contact{Busy: true, Trouble: "No coordinator answers."}
 		}), "", "", plan.CodeNoContact},

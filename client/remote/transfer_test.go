@@ -274,7 +274,9 @@ func TestUploadOfAFileThatFails(t *testing.T) {
 		r := n.open("http://a")
 		for name, open := range map[string]func() (io.ReadCloser, error){
 			"cannot be opened": func() (io.ReadCloser, error) { return nil, errGone },
-			"cannot be read":   func() (io.ReadCloser, error) { return io.NopCloser(io.MultiReader(bytes.NewReader(b[:70_000]), failing{errGone})), nil },
+			"cannot be read": func() (io.ReadCloser, error) {
+				return io.NopCloser(io.MultiReader(bytes.NewReader(b[:70_000]), failing{errGone})), nil
+			},
 		} {
 			if err := r.Upload(t.Context(), key, protocol.PathOutputs, task.Sum(b), int64(len(b)), open); !errors.Is(err, errGone) {
 				t.Errorf("%s: got %v, want %v", name, err, errGone)

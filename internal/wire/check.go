@@ -218,7 +218,7 @@ func (c *checker) head(path string) (head, error) {
 	case code <= 0xbf:
 		h.class, h.n = classText, uint64(code&0x1f)
 	default:
-		f := forms[code-0xc0]
+		f := forms[code-firstForm]
 		if f == (form{}) {
 			return h, c.fail(path, "code %#x is not used", code)
 		}
@@ -306,18 +306,21 @@ type form struct {
 	signed bool
 }
 
+// firstForm is the first code that forms describes.
+const firstForm = 0xc0
+
 var forms = [32]form{
-	0xc0 - 0xc0: {class: classNil, fixed: 1}, // fixed only tells it from an unused code
-	0xc2 - 0xc0: {class: classBool}, 0xc3 - 0xc0: {class: classBool, fixed: 1},
-	0xc4 - 0xc0: {class: classBytes, width: 1}, 0xc5 - 0xc0: {class: classBytes, width: 2}, 0xc6 - 0xc0: {class: classBytes, width: 4},
-	0xc7 - 0xc0: {class: classOther, width: 1, fixed: 1}, 0xc8 - 0xc0: {class: classOther, width: 2, fixed: 1}, 0xc9 - 0xc0: {class: classOther, width: 4, fixed: 1},
-	0xca - 0xc0: {class: classOther, fixed: 4}, 0xcb - 0xc0: {class: classOther, fixed: 8},
-	0xcc - 0xc0: {class: classInt, width: 1}, 0xcd - 0xc0: {class: classInt, width: 2}, 0xce - 0xc0: {class: classInt, width: 4}, 0xcf - 0xc0: {class: classInt, width: 8},
-	0xd0 - 0xc0: {class: classInt, width: 1, signed: true}, 0xd1 - 0xc0: {class: classInt, width: 2, signed: true},
-	0xd2 - 0xc0: {class: classInt, width: 4, signed: true}, 0xd3 - 0xc0: {class: classInt, width: 8, signed: true},
-	0xd4 - 0xc0: {class: classOther, fixed: 2}, 0xd5 - 0xc0: {class: classOther, fixed: 3}, 0xd6 - 0xc0: {class: classOther, fixed: 5},
-	0xd7 - 0xc0: {class: classOther, fixed: 9}, 0xd8 - 0xc0: {class: classOther, fixed: 17},
-	0xd9 - 0xc0: {class: classText, width: 1}, 0xda - 0xc0: {class: classText, width: 2}, 0xdb - 0xc0: {class: classText, width: 4},
-	0xdc - 0xc0: {class: classArray, width: 2}, 0xdd - 0xc0: {class: classArray, width: 4},
-	0xde - 0xc0: {class: classMap, width: 2}, 0xdf - 0xc0: {class: classMap, width: 4},
+	0xc0 - firstForm: {class: classNil, fixed: 1}, // fixed only tells it from an unused code
+	0xc2 - firstForm: {class: classBool}, 0xc3 - firstForm: {class: classBool, fixed: 1},
+	0xc4 - firstForm: {class: classBytes, width: 1}, 0xc5 - firstForm: {class: classBytes, width: 2}, 0xc6 - firstForm: {class: classBytes, width: 4},
+	0xc7 - firstForm: {class: classOther, width: 1, fixed: 1}, 0xc8 - firstForm: {class: classOther, width: 2, fixed: 1}, 0xc9 - firstForm: {class: classOther, width: 4, fixed: 1},
+	0xca - firstForm: {class: classOther, fixed: 4}, 0xcb - firstForm: {class: classOther, fixed: 8},
+	0xcc - firstForm: {class: classInt, width: 1}, 0xcd - firstForm: {class: classInt, width: 2}, 0xce - firstForm: {class: classInt, width: 4}, 0xcf - firstForm: {class: classInt, width: 8},
+	0xd0 - firstForm: {class: classInt, width: 1, signed: true}, 0xd1 - firstForm: {class: classInt, width: 2, signed: true},
+	0xd2 - firstForm: {class: classInt, width: 4, signed: true}, 0xd3 - firstForm: {class: classInt, width: 8, signed: true},
+	0xd4 - firstForm: {class: classOther, fixed: 2}, 0xd5 - firstForm: {class: classOther, fixed: 3}, 0xd6 - firstForm: {class: classOther, fixed: 5},
+	0xd7 - firstForm: {class: classOther, fixed: 9}, 0xd8 - firstForm: {class: classOther, fixed: 17},
+	0xd9 - firstForm: {class: classText, width: 1}, 0xda - firstForm: {class: classText, width: 2}, 0xdb - firstForm: {class: classText, width: 4},
+	0xdc - firstForm: {class: classArray, width: 2}, 0xdd - firstForm: {class: classArray, width: 4},
+	0xde - firstForm: {class: classMap, width: 2}, 0xdf - firstForm: {class: classMap, width: 4},
 }
