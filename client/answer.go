@@ -89,6 +89,12 @@ func (r *run) exchanged(q *journal.Request, x *protocol.ExchangeReply) error {
 	for i, h := range reported {
 		r.counts.count(x.Acks[i])
 		r.send(Event{Kind: EventAcknowledged, Ack: x.Acks[i]}, h)
+		switch {
+		case x.Acks[i] == protocol.AckRefused && r.trouble.another():
+			r.inTrouble(errors.New("the coordinator refuses one result of this machine after the other"))
+		case x.Acks[i] == protocol.AckAccepted && h.result.Report.Failure == protocol.FailureNone:
+			r.trouble.over()
+		}
 		r.remove(h)
 	}
 	for _, h := range accepted {

@@ -116,7 +116,6 @@ func (r *run) computed(ctx context.Context, h *held, result *journal.Result, tex
 		h.stopping = false
 		r.counts.Computed++
 		r.measure(time.Since(h.began))
-		r.trouble.over()
 		return r.finish(h, result, EventComputed, text)
 	case stopped:
 		h.stage = plan.StageReady

@@ -93,6 +93,7 @@ func (r *run) clusterKnown(ctx context.Context, view protocol.ClusterView, err e
 	}
 	l.owner, l.session, l.request = &owner, &journal.Session{ID: id, Opened: view.Time}, nil
 	r.unsend()
+	r.contact = plan.Contact{} // the next step comes at once
 	r.tell(EventSession, nil, "")
 	return r.noteMembers()
 }

@@ -28,7 +28,7 @@ func (t *trouble) another() bool {
 	return t.failures >= tooMany
 }
 
-// over ends the count: a task has a result.
+// over ends the count: a result was accepted.
 func (t *trouble) over() { t.failures, t.times = 0, 0 }
 
 // inTrouble lets the machine rest.

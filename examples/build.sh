@@ -40,7 +40,7 @@ if [ "$check" = yes ]; then
 	destination=$(mktemp -d)
 	trap 'rm -rf -- "$destination"' EXIT
 	trap 'exit 1' HUP INT TERM
-	mkdir "$destination/digits" "$destination/primes"
+	mkdir "$destination/digits" "$destination/primes" "$destination/means"
 fi
 
 # The stack lies below all data, so that overflowing it stops the program
@@ -62,10 +62,12 @@ guest='guest/file.c guest/inputs.c guest/text.c'
 	build digits/rank.wasm -Oz $guest digits/rank.c
 	build primes/count.wasm -O3 $guest primes/count.c
 	build primes/sum.wasm -Oz $guest primes/sum.c
+	build means/tally.wasm -O3 $guest means/tally.c means/sums.c
+	build means/means.wasm -Oz $guest means/means.c means/sums.c
 }
 
 different=0
-for program in digits/train.wasm digits/rank.wasm primes/count.wasm primes/sum.wasm; do
+for program in digits/train.wasm digits/rank.wasm primes/count.wasm primes/sum.wasm means/tally.wasm means/means.wasm; do
 	chmod 644 "$destination/$program"
 	if [ "$check" = yes ] && ! cmp -s "$destination/$program" "$program"; then
 		echo "$0: examples/$program is not what its sources give with $("$compiler" --version | head -n 1)" >&2

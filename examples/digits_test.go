@@ -3,6 +3,7 @@ package examples_test
 import (
 	"encoding/binary"
 	"io/fs"
+	"maps"
 	"strconv"
 	"strings"
 	"testing"
@@ -86,10 +87,12 @@ func TestSameOnBothEngines(t *testing.T) {
 	}{
 		{train, images(t), "16 0.1 0.001 7 1"},
 		{count, fstest.MapFS{}, "900000 1000000"},
+		{tally, images(t), ""},
+		{means, level(0, compiler.mustRun(t, tally, images(t))), ""},
 	} {
 		a := compiler.mustRun(t, c.program, c.in, strings.Fields(c.args)...)
 		b := interpreter.mustRun(t, c.program, c.in, strings.Fields(c.args)...)
-		if a.stdout != b.stdout || a.files["model.bin"] != b.files["model.bin"] {
+		if a.stdout != b.stdout || !maps.Equal(a.files, b.files) {
 			t.Errorf("%s %s: compiler %q, interpreter %q; want the same, files included", c.program, c.args, a.stdout, b.stdout)
 		}
 	}

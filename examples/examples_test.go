@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"path"
 	"path/filepath"
 	"regexp"
 	"slices"
@@ -19,7 +20,7 @@ import (
 	"github.com/tetratelabs/wazero/sys"
 )
 
-// memoryPages is the memory limit in both job files: 64 MiB.
+// memoryPages is the largest memory limit in the job files: 64 MiB.
 const memoryPages = 1024
 
 // engine runs the committed programs on one of wazero's two engines.
@@ -30,7 +31,14 @@ type engine struct {
 
 func newEngine(t testing.TB, config wazero.RuntimeConfig) *engine {
 	t.Helper()
-	r := wazero.NewRuntimeWithConfig(t.Context(), config.WithMemoryLimitPages(memoryPages))
+	return newEngineWithin(t, config, memoryPages)
+}
+
+// newEngineWithin is newEngine with another limit on a program's memory, in
+// pages of 64 KiB.
+func newEngineWithin(t testing.TB, config wazero.RuntimeConfig, pages uint32) *engine {
+	t.Helper()
+	r := wazero.NewRuntimeWithConfig(t.Context(), config.WithMemoryLimitPages(pages))
 	t.Cleanup(func() {
 		if err := r.Close(t.Context()); err != nil {
 			t.Errorf("closing the runtime: %v", err)
@@ -153,18 +161,20 @@ func (c complaint) check(t *testing.T, e *engine) {
 }
 
 func TestJobFilesNameWhatIsThere(t *testing.T) {
-	named := regexp.MustCompile(`(?m)^\s*(?:program: (\S+)|inputs: \[(\S+)\])$`)
+	named := regexp.MustCompile(`(?m)^\s*(?:program: (\S+)|inputs: \[(\S+)\]|lines: \{file: (\S+),.*\})$`)
 	for _, name := range examples.Names() {
 		job, err := fs.ReadFile(examples.Files(), name+"/job.yaml")
 		if err != nil {
 			t.Fatal(err)
 		}
 		matches := named.FindAllStringSubmatch(string(job), -1)
-		if len(matches) < 2 {
-			t.Errorf("%s/job.yaml: %d files named, want at least a program and a reduction", name, len(matches))
+		want := map[string]int{"digits": 3, "primes": 2, "means": 3}[name] // primes has no data
+		if len(matches) != want {
+			t.Errorf("%s/job.yaml: %d files named, want %d: a program, a reduction, data if there are any", name, len(matches), want)
 		}
 		for _, m := range matches {
-			if _, err := fs.Stat(examples.Files(), name+"/"+m[1]+m[2]); err != nil {
+			// A path begins at the job file, and may lead to another example's folder.
+			if _, err := fs.Stat(examples.Files(), path.Join(name, m[1]+m[2]+m[3])); err != nil {
 				t.Errorf("%s/job.yaml: %v", name, err)
 			}
 		}
@@ -196,8 +206,8 @@ func TestProgramsAskForLittle(t *testing.T) {
 		fd_prestat_get fd_read fd_readdir fd_seek fd_write path_open proc_exit`)
 	e := newEngine(t, wazero.NewRuntimeConfigInterpreter())
 	programs, err := fs.Glob(examples.Files(), "*/*.wasm")
-	if err != nil || len(programs) != 4 {
-		t.Fatalf("programs are %q (%v), want 4", programs, err)
+	if err != nil || len(programs) != 2*len(examples.Names()) {
+		t.Fatalf("programs are %q (%v), want two for each example", programs, err)
 	}
 	for _, p := range programs {
 		for _, f := range e.module(t, p).ImportedFunctions() {

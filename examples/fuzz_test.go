@@ -31,6 +31,20 @@ func FuzzRank(f *testing.F) {
 	fuzzProgram(f, rank, "0000000003/stdout")
 }
 
+func FuzzTally(f *testing.F) {
+	f.Add([]byte(image(3, 0, 16) + "\r\n" + image(9, 7)))
+	f.Add([]byte("0,16,3\r\n"))
+	fuzzProgram(f, tally, "digits.csv")
+}
+
+func FuzzMeans(f *testing.F) {
+	var sums [10]imageSums
+	f.Add([]byte(form(sums)))
+	sums[0] = imageSums{count: 1_000_000_000_000, pixels: [64]int64{16_000_000_000_000, 1}}
+	f.Add([]byte(form(sums)))
+	fuzzProgram(f, means, "0000000003/stdout")
+}
+
 func FuzzTrain(f *testing.F) {
 	f.Add([]byte("0,16,3\r\n"))
 	fuzzProgram(f, train, "digits.csv", "16", "0.1", "0", "1", "1")

@@ -193,6 +193,19 @@ func TestV2NothingWithoutConsent(t *testing.T) {
 	}
 }
 
+func TestV2Allows(t *testing.T) {
+	all, listed, none := plan.Rules{AllowAll: true}, plan.Rules{Allow: []string{"p", ""}}, plan.Rules{}
+	for _, c := range []struct {
+		rules   plan.Rules
+		project string
+		want    bool
+	}{{all, "p", true}, {all, "", false}, {listed, "p", true}, {listed, "q", false}, {listed, "", false}, {none, "p", false}} {
+		if got := c.rules.Allows(c.project); got != c.want {
+			t.Errorf("V2: %+v allows %q: %t", c.rules, c.project, got)
+		}
+	}
+}
+
 func TestFinishes(t *testing.T) {
 	rules := open()
 	rules.Finishing = true

@@ -84,7 +84,8 @@ func (d *download) ask(ctx context.Context, base string) error {
 	if err := d.accept(base, resp); err != nil {
 		return err
 	}
-	return d.copy(base, watchedReader{ctx, resp.Body, dog}, resp.ContentLength)
+	body := watchedReader{resp.Body, dog, func() error { return context.Cause(ctx) }}
+	return d.copy(base, body, resp.ContentLength)
 }
 
 // accept checks that the answer holds the bytes that were asked for.

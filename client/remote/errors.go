@@ -48,8 +48,12 @@ func final(err error) bool {
 
 // unreachable makes an error of a connection that failed.
 func unreachable(base string, err error) error {
-	if text := err.Error(); strings.Contains(text, "malformed HTTP") || strings.Contains(text, "HTTP response to HTTPS") {
-		return fmt.Errorf("%s %w (%s); check http or https, the address and its port", base, ErrNotCoordinator, plain(err))
+	// net/http has no errors to compare with for what speaks another language;
+	// the last of these is what it says when that speaks first, as SSH does.
+	for _, text := range []string{"malformed HTTP", "HTTP response to HTTPS", "readLoopPeekFail"} {
+		if strings.Contains(err.Error(), text) {
+			return fmt.Errorf("%s %w (what answers there speaks something else); check http or https, the address and its port", base, ErrNotCoordinator)
+		}
 	}
 	return fmt.Errorf("%w at %s (%s); check the address, and that a coordinator runs there", ErrUnreachable, base, plain(err))
 }

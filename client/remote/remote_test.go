@@ -74,7 +74,7 @@ func TestWrongAddress(t *testing.T) {
 		"another program":     {serve: text(200, "application/json", `{"status":"ok"}`), is: remote.ErrNotCoordinator, says: "which protocol"},
 		"a list":              {serve: text(200, "application/json", `[1,2]`), is: remote.ErrMalformed, says: "array"},
 		"a broken proxy":      {serve: text(502, "text/html", "bad gateway"), is: remote.ErrUnreachable, says: "502"},
-		"no web server":       {raw: func(c net.Conn) { _, _ = c.Write([]byte("SSH-2.0-OpenSSH_9.9\r\n")); _ = c.Close() }, is: remote.ErrNotCoordinator, says: "malformed HTTP"},
+		"no web server":       {raw: banner, is: remote.ErrNotCoordinator, says: "something else"},
 		"hangs up":            {raw: func(c net.Conn) { _ = c.Close() }, is: remote.ErrUnreachable, says: "http://a"},
 		"never answers":       {serve: hang, is: remote.ErrUnreachable, says: "in time"},
 		"another cluster":     {serve: text(200, "application/json", asJSON(t, other)), is: remote.ErrOtherCluster, says: other.Cluster.String()},
@@ -106,6 +106,14 @@ func TestWrongAddress(t *testing.T) {
 			})
 		})
 	}
+}
+
+// banner is a server of another kind.
+func banner(c net.Conn) {
+	_, _ = c.Read(make([]byte, 4096))
+	_, _ = c.Write([]byte("SSH-2.0-OpenSSH_9.9\r\n"))
+	_, _ = c.Read(make([]byte, 1))
+	_ = c.Close()
 }
 
 func endless(w http.ResponseWriter, _ *http.Request) {

@@ -32,19 +32,20 @@ func watch(ctx context.Context, limit time.Duration) (_ context.Context, w *watc
 
 func (w *watchdog) reset(limit time.Duration) { w.timer.Reset(limit) }
 
-// watchedReader resets a watchdog whenever it is read from.
+// watchedReader resets a watchdog whenever it is read from, and says why
+// reading failed: cause is that of the watchdog's context.
 type watchedReader struct {
-	ctx context.Context // the watchdog's; it says why reading failed
-	r   io.Reader
-	w   *watchdog
+	r     io.Reader
+	dog   *watchdog
+	cause func() error
 }
 
 func (r watchedReader) Read(b []byte) (int, error) {
 	n, err := r.r.Read(b)
 	if n > 0 {
-		r.w.reset(r.w.limit)
+		r.dog.reset(r.dog.limit)
 	}
-	if cause := context.Cause(r.ctx); cause != nil && err != nil && err != io.EOF {
+	if cause := r.cause(); cause != nil && err != nil && err != io.EOF {
 		err = cause
 	}
 	return n, err

@@ -203,7 +203,7 @@ func (v view) JobFacts(n task.JobNumber) schedule.JobFacts {
 	}
 	return schedule.JobFacts{
 		Project: j.Project, ProjectName: v.Project(j.Project).Name, Stage: id,
-		Count: st.Count, Cursor: st.Cursor, Replicate: int(spec.Check.Replicate), Memory: limits.Memory,
+		Count: st.Count, Cursor: st.Cursor, Open: v.StageOpen(id), Replicate: int(spec.Check.Replicate), Memory: limits.Memory,
 	}
 }
 

@@ -36,6 +36,7 @@ type JobFacts struct {
 	Stage       task.StageID
 	Count       uint64 // tasks of the stage
 	Cursor      uint64 // tasks below it have been touched
+	Open        int    // attempts of the stage that are out
 	Replicate   int    // attempts that an untouched task wants
 	Memory      uint64 // bytes that a task needs
 }
@@ -67,8 +68,9 @@ const maxAhead = 4096
 
 // For chooses up to want tasks for a host, and says why when there are fewer.
 // Tasks that wait for a further attempt come before untouched ones, so that
-// what was begun is finished; among jobs, that of the project with the fewest
-// attempts out comes first, then the older one.
+// what was begun is finished. Among jobs, that of the project with the fewest
+// attempts out comes first; within a project the job with the fewest, so that
+// a large job does not shut out a small one; then the older one.
 func For(v View, o *Overlay, h Host, want int, rnd func(n uint64) uint64) ([]Pick, task.Reason) {
 	room := h.MayHold - h.Open - o.hosts[h.ID]
 	reason := task.ReasonNoJobs
@@ -126,13 +128,14 @@ func allows(h Host, project string) bool {
 	return false
 }
 
-// fairest is the place of the job whose project has the fewest attempts out.
+// fairest is the place of the job whose turn it is.
 func fairest(v View, o *Overlay, jobs []JobFacts) int {
-	best, fewest := 0, 0
+	best, ofProject, ofJob := 0, 0, 0
 	for k, j := range jobs {
-		open := v.ProjectOpen(j.Project) + o.projects[j.Project]
-		if k == 0 || open < fewest {
-			best, fewest = k, open
+		project := v.ProjectOpen(j.Project) + o.projects[j.Project]
+		job := j.Open + o.pending[j.Stage]
+		if k == 0 || project < ofProject || project == ofProject && job < ofJob {
+			best, ofProject, ofJob = k, project, job
 		}
 	}
 	return best

@@ -117,8 +117,8 @@ func TestProjectsTakeTurns(t *testing.T) {
 	for _, p := range picks {
 		count[p.Stage]++
 	}
-	if want := map[task.StageID]int{1: 2, 3: 5}; !reflect.DeepEqual(count, want) {
-		t.Errorf("stages got %v, want %v: the project with fewer attempts out comes first", count, want)
+	if want := map[task.StageID]int{1: 1, 2: 1, 3: 5}; !reflect.DeepEqual(count, want) {
+		t.Errorf("stages got %v, want %v: the project, then the job with fewer attempts out comes first", count, want)
 	}
 }
 

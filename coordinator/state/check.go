@@ -210,17 +210,22 @@ func (c *checker) index() {
 		c.expect(x.waiting.count == waiting && x.ripe.count == ripe, "index: stage %d has %d waiting and %d ripe, found %d and %d", id, waiting, ripe, x.waiting.count, x.ripe.count)
 	}
 	open := make([]int, s.hosts.Len())
+	perStage := make([]int, s.stages.Len())
 	for i := uint64(1); i < s.attempts.Len(); i++ {
 		a := s.attempts.At(i)
 		if a.State != AttemptOpen {
 			continue
 		}
 		open[a.Host]++
+		perStage[a.Stage]++
 		x := &s.index.stages[a.Stage]
 		c.expect(x.soonest[a.Index/ChunkTasks] <= a.Deadline, "index: attempt %d expires before its chunk is looked at", i)
 	}
 	for i := uint64(1); i < s.hosts.Len(); i++ {
 		c.expect(len(s.index.open[i]) == open[i], "index: host %d holds %d attempts, the index has %d", i, open[i], len(s.index.open[i]))
+	}
+	for id := uint64(1); id < s.stages.Len(); id++ {
+		c.expect(s.index.stages[id].open == perStage[id], "index: stage %d has %d attempts out, the index has %d", id, perStage[id], s.index.stages[id].open)
 	}
 	running := 0
 	for i := uint64(1); i < s.jobs.Len(); i++ {

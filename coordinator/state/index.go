@@ -43,6 +43,7 @@ type index struct {
 type stageIndex struct {
 	waiting bitmap // tasks that want an attempt
 	ripe    bitmap // tasks to be judged
+	open    int    // attempts that are out
 	// soonest is, for each chunk, a time before which none of its open
 	// attempts expires. Assignments lower it; only the leader's sweep raises
 	// it again (Expired).
@@ -71,6 +72,7 @@ func (x *index) opened(s *State, slot uint32) {
 	x.open[a.Host] = append(x.open[a.Host], slot)
 	x.projectOpen[s.projectOf(a.Stage)]++
 	st := &x.stages[a.Stage]
+	st.open++
 	for chunk := uint64(a.Index) / ChunkTasks; uint64(len(st.soonest)) <= chunk; {
 		st.soonest = append(st.soonest, never)
 	}
@@ -82,6 +84,7 @@ func (x *index) opened(s *State, slot uint32) {
 func (x *index) closed(s *State, slot uint32) {
 	a := s.attempts.At(uint64(slot))
 	x.projectOpen[s.projectOf(a.Stage)]--
+	x.stages[a.Stage].open--
 	open := x.open[a.Host]
 	k := slices.Index(open, slot)
 	open[k] = open[len(open)-1]

@@ -156,6 +156,9 @@ func (s *State) Ripe(stage task.StageID, from uint64) (uint64, bool) {
 // ProjectOpen is how many attempts of a project are out.
 func (s *State) ProjectOpen(id task.ProjectID) int { return s.index.projectOpen[id] }
 
+// StageOpen is how many attempts of a stage are out.
+func (s *State) StageOpen(id task.StageID) int { return s.index.stages[id].open }
+
 // Attempt finds an attempt by the id that its host knows it by.
 func (s *State) Attempt(id task.AttemptID) (*Attempt, bool) {
 	_, a := s.attempt(id)

@@ -17,7 +17,7 @@ bool parse_integer(const char *text, uint64_t max, uint64_t *value)
 		if (!is_digit(*text))
 			return false;
 		uint64_t digit = (uint64_t)(*text - '0');
-		if (v > max / 10 || v * 10 > max - digit)
+		if (v > max / 10 || digit > max - v * 10)
 			return false;
 		v = v * 10 + digit;
 	}
