@@ -106,6 +106,7 @@ func (a *Agent) openJournal() (err error) {
 	if a.stored.Owner == nil {
 		return nil
 	}
+	a.status.Cluster = a.stored.Owner.Cluster
 	return a.journal.SetOwner(a.owner(a.stored.Owner.Cluster))
 }
 

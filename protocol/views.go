@@ -68,7 +68,8 @@ type LevelView struct {
 	Tasks    uint64      `json:"tasks"`
 	Begun    uint64      `json:"begun"`    // handed out at least once
 	Released uint64      `json:"released"` // final
-	Failed   uint64      `json:"failed"`   // of the released ones
+	Failed   uint64      `json:"failed"`   // of the released ones: the attempts ran out
+	Errors   uint64      `json:"errors"`   // of the released ones: the program ended with an error or a trap
 	Root     task.Digest `json:"root,omitzero"`
 }
 

@@ -30,7 +30,7 @@ func (*benchKillCommand) Help() string {
 
     sheaf bench kill --rounds 20 --json
 
-Three coordinators and three volunteers, each a process of its own, on this machine, with fsync on. In each round the example primes is submitted, and a process drawn at random, coordinator (the leader included) or volunteer, is killed with SIGKILL at a random moment and started again. The job must complete with the known result; every report that a volunteer was told was accepted must be there in the end, nothing may be credited twice, and all coordinators must have equal states. Exit code 3 if not.`
+Three coordinators and three volunteers, each a process of its own, on this machine, with fsync on. In each round the example primes is submitted, and a process drawn at random, coordinator (the leader included) or volunteer, now and then all coordinators at once, is killed with SIGKILL at a random moment and started again. The job must complete with the known result; every report that a volunteer was told was accepted must be there in the end, nothing may be credited twice, and all coordinators must have equal states. Exit code 3 if not.`
 }
 
 // killResult is the last line of --json.
@@ -39,6 +39,7 @@ type killResult struct {
 	Rounds        int            `json:"rounds"`
 	Completed     int            `json:"completed"`
 	LeadersKilled int            `json:"leaders_killed"`
+	AllKilled     int            `json:"all_killed"` // rounds in which all coordinators were killed at once
 	Victims       map[string]int `json:"victims"`
 	Reports       int            `json:"reports"` // acknowledged to volunteers
 	ReportsLost   int            `json:"reports_lost"`
@@ -167,36 +168,57 @@ func (k *killer) round(ctx context.Context, n int) error {
 	return nil
 }
 
-// killSomebody waits a moment, kills a process, and starts it again after
-// another.
+// killSomebody waits a moment, kills a process, or all coordinators at once, and
+// starts it again after another moment.
 func (k *killer) killSomebody(ctx context.Context) (victim, role string, err error) {
-	pause := func(most time.Duration) error {
-		select {
-		case <-ctx.Done():
-			return ctx.Err()
-		case <-time.After(time.Duration(k.rnd.Int64N(int64(most)))):
-			return nil
+	if err := k.pause(ctx, 2500*time.Millisecond); err != nil {
+		return "", "", err
+	}
+	victims, role := k.choose()
+	var names []string
+	for _, p := range victims {
+		p.kill()
+		names = append(names, p.name)
+		k.result.Victims[p.name]++
+	}
+	if err := k.pause(ctx, 1500*time.Millisecond); err != nil {
+		return "", "", err
+	}
+	for _, p := range victims {
+		if err := k.fleet.start(p); err != nil {
+			return "", "", err
 		}
 	}
-	if err := pause(2500 * time.Millisecond); err != nil {
-		return "", "", err
+	return strings.Join(names, ", "), role, nil
+}
+
+// choose draws who is killed. One time in six it is all coordinators at once:
+// then the cluster has nothing but its disks.
+func (k *killer) choose() (victims []*process, role string) {
+	if k.rnd.IntN(6) == 0 {
+		k.result.AllKilled++
+		return k.coordinators, "all coordinators at once"
 	}
 	all := append(append([]*process(nil), k.coordinators...), k.clients...)
 	p := all[k.rnd.IntN(len(all))]
-	role = "volunteer"
-	if p.url != "" {
-		role = "follower"
-		if p == k.leader() {
-			role = "leader"
-			k.result.LeadersKilled++
-		}
+	switch {
+	case p.url == "":
+		return []*process{p}, "volunteer"
+	case p == k.leader():
+		k.result.LeadersKilled++
+		return []*process{p}, "leader"
 	}
-	p.kill()
-	k.result.Victims[p.name]++
-	if err := pause(1500 * time.Millisecond); err != nil {
-		return "", "", err
+	return []*process{p}, "follower"
+}
+
+// pause waits for a part of a time, drawn at random.
+func (k *killer) pause(ctx context.Context, most time.Duration) error {
+	select {
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-time.After(time.Duration(k.rnd.Int64N(int64(most)))):
+		return nil
 	}
-	return p.name, role, k.fleet.start(p)
 }
 
 // count compares what volunteers were told with what the cluster has.
@@ -255,6 +277,6 @@ func (k *killer) report() {
 		return
 	}
 	k.say("")
-	k.say("%d of %d rounds completed; %d leaders killed; %d accepted reports, %d lost; %d credited twice; states equal after %d; %s; %.1f s.",
-		r.Completed, r.Rounds, r.LeadersKilled, r.Reports, r.ReportsLost, r.CreditedTwice, r.StatesEqual, plural(r.Roots, "result root"), r.Seconds)
+	k.say("%d of %d rounds completed; %d leaders killed, all coordinators at once %d times; %d accepted reports, %d lost; %d credited twice; states equal after %d; %s; %.1f s.",
+		r.Completed, r.Rounds, r.LeadersKilled, r.AllKilled, r.Reports, r.ReportsLost, r.CreditedTwice, r.StatesEqual, plural(r.Roots, "result root"), r.Seconds)
 }

@@ -16,6 +16,7 @@ import (
 	"github.com/sheafgrid/sheaf/client/remote"
 	"github.com/sheafgrid/sheaf/client/sandbox"
 	"github.com/sheafgrid/sheaf/protocol"
+	"github.com/sheafgrid/sheaf/task"
 )
 
 type clientCommand struct {
@@ -58,7 +59,8 @@ func (c *clientCommand) Run(a *app) error {
 		level = slog.LevelDebug
 	}
 	log := slog.New(slog.NewTextHandler(a.stderr, &slog.HandlerOptions{Level: level}))
-	if err := c.introduce(a, log, rules); err != nil {
+	cluster, err := c.introduce(a, log, rules)
+	if err != nil {
 		return err
 	}
 	screen := newClientScreen(a)
@@ -77,6 +79,10 @@ func (c *clientCommand) Run(a *app) error {
 		return err
 	}
 	st := agent.Status()
+	if !st.Cluster.IsZero() && !cluster.IsZero() && st.Cluster != cluster {
+		return errors.Join(fmt.Errorf("the data folder %s belongs to cluster %s, and %s is another cluster (%s); give it a folder of its own with --data DIR",
+			c.Data, st.Cluster, c.Join[0], cluster), agent.Close())
+	}
 	a.say("This machine is %s, of account %s. Its keys and journal are in %s.", st.Host, st.Account, c.Data)
 	g, ctx := errgroup.WithContext(a.ctx)
 	ctx, stop := context.WithCancel(ctx)
@@ -111,23 +117,23 @@ func (c *clientCommand) rules() (plan.Rules, error) {
 
 // introduce says what this machine will run and for whom, before it does. A
 // cluster that does not answer now is no reason not to start: it will.
-func (c *clientCommand) introduce(a *app, log *slog.Logger, rules plan.Rules) error {
+func (c *clientCommand) introduce(a *app, log *slog.Logger, rules plan.Rules) (cluster task.ClusterID, err error) {
 	r, err := remote.Open(remote.Config{URLs: c.Join, Patience: 5 * time.Second, Random: newRandom(), Logger: log})
 	if err != nil {
-		return failure{err, exitUsage}
+		return cluster, failure{err, exitUsage}
 	}
 	defer r.Close()
 	view, err := r.Cluster(a.ctx)
 	switch {
 	case errors.Is(err, remote.ErrUnreachable):
 		a.say("%v. The client goes on trying.", err)
-		return nil
+		return cluster, nil
 	case err != nil:
-		return failure{err, exitUnavailable}
+		return cluster, failure{err, exitUnavailable}
 	}
 	var projects []protocol.ProjectView
 	if err := r.GetJSON(a.ctx, protocol.PathProjects, &projects, nil); err != nil {
-		return nil // what there is to run is said by the cluster later
+		return view.Cluster, nil // what there is to run is said by the cluster later
 	}
 	a.say("Cluster %s.", view.Cluster)
 	a.say("It will run, on up to %s at the lowest priority:", plural(rules.Cores, "core"))
@@ -150,7 +156,7 @@ func (c *clientCommand) introduce(a *app, log *slog.Logger, rules plan.Rules) er
 	case allowed < len(rules.Allow):
 		a.say("    and what you allowed and this cluster does not have yet: it has %s.", projectNames(projects))
 	}
-	return nil
+	return view.Cluster, nil
 }
 
 func projectNames(projects []protocol.ProjectView) string {

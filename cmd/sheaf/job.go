@@ -82,6 +82,38 @@ func (c *jobShowCommand) Run(a *app) error {
 		return nil
 	}
 	showJob(a, j)
+	return s.showErrors(a, j)
+}
+
+// maxErrorsShown is how many tasks that went wrong are told one by one.
+const maxErrorsShown = 5
+
+// showErrors tells how the first tasks that went wrong ended.
+func (s *session) showErrors(a *app, j protocol.JobView) error {
+	for _, l := range j.Levels {
+		if l.Errors+l.Failed == 0 {
+			continue
+		}
+		var page protocol.ResultPage
+		if err := s.remote.GetJSON(a.ctx, protocol.ResultsPath(j.Job, l.Level, 0, protocol.MaxPage), &page, nil); err != nil {
+			return err
+		}
+		shown := 0
+		for _, r := range page.Results {
+			if r.Exit == 0 || shown == maxErrorsShown {
+				continue
+			}
+			shown++
+			why := r.Ended
+			if r.Why != "" {
+				why += ": " + r.Why
+			}
+			a.say("    level %d, task %d: %s", l.Level, r.Index, why)
+		}
+		if more := l.Errors + l.Failed - uint64(shown); more > 0 {
+			a.say("    and %d more; all of them are in results-%d.ndjson of a fetch", more, l.Level)
+		}
+	}
 	return nil
 }
 
@@ -98,6 +130,9 @@ func showJob(a *app, j protocol.JobView) {
 		text := fmt.Sprintf("%d of %d final, %d begun", l.Released, l.Tasks, l.Begun)
 		if l.Failed > 0 {
 			text += fmt.Sprintf(", %d failed", l.Failed)
+		}
+		if l.Errors > 0 {
+			text += fmt.Sprintf(", %d ended with an error of the program", l.Errors)
 		}
 		a.say("  %-12s %s", name, text)
 	}

@@ -28,12 +28,12 @@ func TestMain(m *testing.M) {
 }
 
 // The scripts in testdata/script are the command line's stories: each line is
-// what a person types, with what must come back. $P1 to $P6 are free ports.
+// what a person types, with what must come back. $P1 to $P8 are free ports.
 func TestScripts(t *testing.T) {
 	testscript.Run(t, testscript.Params{
 		Dir: filepath.Join("testdata", "script"),
 		Setup: func(e *testscript.Env) error {
-			ports, err := freePorts(6)
+			ports, err := freePorts(8)
 			if err != nil {
 				return err
 			}

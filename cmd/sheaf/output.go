@@ -1,8 +1,11 @@
 package main
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
+	"io"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"strings"
@@ -40,6 +43,31 @@ func (a *app) terminal() (width int, ok bool) {
 	}
 	return width, true
 }
+
+// plainHandler writes log records for somebody who typed a command: the
+// message, and what it was about, in one line.
+type plainHandler struct{ w io.Writer }
+
+// Enabled reports whether a record is worth a line.
+func (plainHandler) Enabled(_ context.Context, l slog.Level) bool { return l >= slog.LevelInfo }
+
+// Handle writes a record.
+func (h plainHandler) Handle(_ context.Context, r slog.Record) error {
+	var b strings.Builder
+	b.WriteString("sheaf: " + r.Message)
+	r.Attrs(func(at slog.Attr) bool {
+		b.WriteString(": " + at.Value.String())
+		return true
+	})
+	_, err := fmt.Fprintln(h.w, b.String())
+	return err
+}
+
+// WithAttrs is not needed by what logs here.
+func (h plainHandler) WithAttrs([]slog.Attr) slog.Handler { return h }
+
+// WithGroup is not needed by what logs here.
+func (h plainHandler) WithGroup(string) slog.Handler { return h }
 
 // table writes rows in columns.
 func (a *app) table(head []string, rows [][]string) {

@@ -56,7 +56,7 @@ func (f *serverFlags) reader(a *app) (*session, error) {
 		return nil, failure{errors.New("which cluster? Name one of its coordinators with --server URL, or set SHEAF_SERVER"), exitUsage}
 	}
 	r, err := remote.Open(remote.Config{
-		URLs: f.Server, Patience: f.Timeout, Random: newRandom(), Logger: slog.New(slog.NewTextHandler(a.stderr, nil)),
+		URLs: f.Server, Patience: f.Timeout, Random: newRandom(), Logger: slog.New(plainHandler{a.stderr}),
 	})
 	if err != nil {
 		return nil, failure{err, exitUsage}

@@ -49,6 +49,9 @@ func (s *session) watch(a *app, id task.JobID) error {
 			v.end()
 			if !a.json {
 				showJob(a, j)
+				if err := s.showErrors(a, j); err != nil {
+					return err
+				}
 			}
 			if j.State == "cancelled" {
 				return fmt.Errorf("job %s was cancelled", id)

@@ -100,7 +100,9 @@ func (v view) job(n task.JobNumber, reader task.Key) protocol.JobView {
 	}
 	for _, id := range j.Stages {
 		st := v.Stage(id)
-		l := protocol.LevelView{Level: st.Level, Tasks: st.Count, Begun: st.Cursor, Released: v.Released(id), Root: st.Root}
+		l := protocol.LevelView{
+			Level: st.Level, Tasks: st.Count, Begun: st.Cursor, Released: v.Released(id), Errors: st.Errors, Root: st.Root,
+		}
 		if l.Released == l.Tasks {
 			l.Failed = st.Failed
 		}

@@ -68,7 +68,7 @@ func (c *checker) stages() {
 	s := c.s
 	for id := uint64(1); id < s.stages.Len(); id++ {
 		st, tables := s.stages.At(id), s.tasks[id]
-		var accepted, failed, released uint64
+		var accepted, failed, released, ended uint64
 		decided := make([]uint32, tables.chunks.Len())
 		for i := range tables.tasks.Len() {
 			t := tables.tasks.At(i)
@@ -76,6 +76,9 @@ func (c *checker) stages() {
 			switch t.State {
 			case TaskAccepted:
 				accepted++
+				if s.chunkReleased(task.StageID(id), i) && s.attempts.At(uint64(t.Accepted)).Exit != 0 {
+					ended++
+				}
 				decided[i/ChunkTasks]++
 			case TaskFailed:
 				failed++
@@ -90,6 +93,7 @@ func (c *checker) stages() {
 				c.expect(uint64(decided[k]) == chunkSize(st.Count, k), "T6: stage %d: chunk %d is released with %d verdicts", id, k, decided[k])
 			}
 		}
+		c.expect(st.Errors == ended, "stage %d counts %d errors, its results have %d", id, st.Errors, ended)
 		c.expect(st.Accepted == accepted && st.Failed == failed && st.Released == released && st.Cursor == tables.tasks.Len() && st.Cursor <= st.Count,
 			"stage %d counts %d accepted, %d failed, %d released, %d touched; its records give %d, %d, %d, %d",
 			id, st.Accepted, st.Failed, st.Released, st.Cursor, accepted, failed, released, tables.tasks.Len())

@@ -110,6 +110,7 @@ type Stage struct {
 	Index    task.Digest    `msgpack:"x"` // list of index pages, for levels that have one
 	Accepted uint64         `msgpack:"a"`
 	Failed   uint64         `msgpack:"f"`
+	Errors   uint64         `msgpack:"e"` // released tasks whose program ended with an error or a trap
 	Released uint64         `msgpack:"r"` // chunks
 	Root     task.Digest    `msgpack:"t"` // of the result tree, once all chunks are released
 }

@@ -16,13 +16,19 @@ func (s *State) release(c *Release) {
 		return
 	}
 	var tree task.Tree
+	errors := uint64(0)
 	for i := c.Chunk * ChunkTasks; i < c.Chunk*ChunkTasks+size; i++ {
 		tree.Add(s.leaf(c.Stage, i))
 		s.releaseTask(c.Stage, i, st.Job)
+		if t := tables.tasks.At(i); t.State == TaskAccepted && s.attempts.At(uint64(t.Accepted)).Exit != 0 {
+			errors++
+		}
 	}
 	chunk := tables.chunks.Edit(c.Chunk)
 	chunk.Released, chunk.Root = true, tree.Root()
-	s.stages.Edit(uint64(c.Stage)).Released++
+	edited := s.stages.Edit(uint64(c.Stage))
+	edited.Released++
+	edited.Errors += errors
 	s.finishStage(c.Stage)
 }
 
