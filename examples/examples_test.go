@@ -181,6 +181,31 @@ func TestJobFilesNameWhatIsThere(t *testing.T) {
 	}
 }
 
+// TestReadmesNameWhatIsThere looks at the commands that people copy: each names
+// its example as it lies in the repository.
+func TestReadmesNameWhatIsThere(t *testing.T) {
+	for _, name := range examples.Names() {
+		readme, err := fs.ReadFile(examples.Files(), name+"/README.md")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if want := "\n    sheaf job submit examples/" + name + " --server "; !strings.Contains(string(readme), want) {
+			t.Errorf("%s/README.md: no line begins with %q", name, strings.TrimSpace(want))
+		}
+		for line := range strings.Lines(string(readme)) {
+			if !strings.HasPrefix(line, "    sheaf ") {
+				continue
+			}
+			for word := range strings.FieldsSeq(line) {
+				file, is := strings.CutPrefix(word, "examples/")
+				if _, err := fs.Stat(examples.Files(), file); is && err != nil {
+					t.Errorf("%s/README.md: %s: %v", name, strings.TrimSpace(line), err)
+				}
+			}
+		}
+	}
+}
+
 func TestFilesCanBeCopiedOut(t *testing.T) {
 	dir := t.TempDir()
 	if err := os.CopyFS(dir, examples.Files()); err != nil {
