@@ -33,11 +33,10 @@ func (l *link) restore(s journal.State) {
 }
 
 // resume repeats the request that was on its way when the program ended.
-func (r *run) resume(ctx context.Context) error {
+func (r *run) resume(ctx context.Context) {
 	if r.link.request != nil {
 		r.transmit(ctx)
 	}
-	return nil
 }
 
 // call takes the next step towards an exchange: to find out about the cluster,

@@ -53,7 +53,8 @@ func newRun(a *Agent) *run {
 func (r *run) loop(ctx context.Context) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	err := r.resume(ctx)
+	r.resume(ctx)
+	var err error
 	for done := false; err == nil && !done && ctx.Err() == nil; {
 		if done, err = r.step(ctx); !done && err == nil {
 			err = r.wait(ctx)

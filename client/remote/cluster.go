@@ -54,7 +54,7 @@ func (r *Remote) clusterAt(ctx context.Context, base string) (protocol.ClusterVi
 	case view.Protocol == 0:
 		return view, fmt.Errorf("%s %w (it does not say which protocol it speaks)", base, ErrNotCoordinator)
 	case view.Cluster.IsZero():
-		return view, fmt.Errorf("%s: %w", base, errNotReady)
+		return view, fmt.Errorf("%w: %s %w", ErrUnreachable, base, errNotReady)
 	case view.Protocol != protocol.Version:
 		return view, &ownError{protocol.Refuse(protocol.CodeVersion, "%s speaks protocol version %d, this program version %d; update the older of the two", base, view.Protocol, protocol.Version)}
 	case view.Time < 0:

@@ -23,8 +23,9 @@ var (
 // ErrMalformed is wrapped where a coordinator's answer cannot be read.
 var ErrMalformed = errors.New("malformed answer")
 
-// errNotReady: a coordinator that is not part of a cluster yet.
-var errNotReady = errors.New("the coordinator is not ready yet")
+// errNotReady: a coordinator that has just come up. It is wrapped together with
+// ErrUnreachable: who waits is served.
+var errNotReady = errors.New("is starting, or is not part of a cluster yet")
 
 // errStalled: a transfer that stood still.
 var errStalled = errors.New("the transfer stood still")

@@ -78,7 +78,7 @@ func TestWrongAddress(t *testing.T) {
 		"hangs up":            {raw: func(c net.Conn) { _ = c.Close() }, is: remote.ErrUnreachable, says: "http://a"},
 		"never answers":       {serve: hang, is: remote.ErrUnreachable, says: "in time"},
 		"another cluster":     {serve: text(200, "application/json", asJSON(t, other)), is: remote.ErrOtherCluster, says: other.Cluster.String()},
-		"no cluster yet":      {serve: text(200, "application/json", asJSON(t, fresh)), says: "not ready yet"},
+		"no cluster yet":      {serve: text(200, "application/json", asJSON(t, fresh)), is: remote.ErrUnreachable, says: "is starting"},
 		"another protocol":    {serve: text(200, "application/json", asJSON(t, newer)), says: "update the older of the two"},
 		"a negative time":     {serve: text(200, "application/json", asJSON(t, negative)), is: remote.ErrMalformed, says: "time"},
 		"a huge answer":       {serve: text(200, "application/json", "["+strings.Repeat("1,", 1<<20)+"1]"), is: remote.ErrMalformed, says: "more than"},
