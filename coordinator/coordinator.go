@@ -87,6 +87,9 @@ func (c *Coordinator) open(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
+	if err := checkFolders(&c.cfg, id); err != nil {
+		return err
+	}
 	for _, area := range []blobs.Area{blobs.Public, blobs.Outputs} {
 		s, err := dir.Open(ctx, dir.Config{Path: filepath.Join(c.cfg.Dir, string(area)), Quota: c.cfg.Quota})
 		if err != nil {
@@ -98,15 +101,24 @@ func (c *Coordinator) open(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
+	if err := checkLog(&c.cfg, id, raft); err != nil {
+		return closing(err, raft)
+	}
 	c.assembly, err = assemble(Parts{
 		Identity: id, Raft: raft, Public: c.stores[0], Outputs: c.stores[1], Peers: peers,
 		Join: c.cfg.Join, Local: loopback(c.listener.Addr().String()) && loopback(c.cfg.Raft),
 		Timing: c.cfg.Timing, Now: c.cfg.Now, Logger: c.cfg.Logger,
 	})
 	if err != nil {
-		for _, s := range raft.Close {
-			err = errors.Join(err, s.Close())
-		}
+		return closing(err, raft)
+	}
+	return nil
+}
+
+// closing gives back a log that is not going to be used.
+func closing(err error, raft consensus.Stores) error {
+	for _, s := range raft.Close {
+		err = errors.Join(err, s.Close())
 	}
 	return err
 }
@@ -134,6 +146,7 @@ func (c *Coordinator) Run(ctx context.Context) error {
 	}
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error { return c.assembly.Run(ctx) })
+	g.Go(func() error { return c.noteBegun(ctx) })
 	g.Go(func() error {
 		if err := server.Serve(c.listener); !errors.Is(err, http.ErrServerClosed) {
 			return err

@@ -14,6 +14,8 @@ import (
 	"os"
 	"path/filepath"
 
+	"github.com/sheafgrid/sheaf/coordinator/blobs"
+	"github.com/sheafgrid/sheaf/coordinator/consensus"
 	"github.com/sheafgrid/sheaf/internal/fsutil"
 	"github.com/sheafgrid/sheaf/task"
 )
@@ -29,6 +31,7 @@ type Identity struct {
 	URL       string         `json:"url"`
 	Raft      string         `json:"raft"`
 	Bootstrap *Bootstrap     `json:"bootstrap,omitempty"` // on the node that made the cluster
+	Begun     bool           `json:"begun,omitempty"`     // its log holds something, which must not be lost
 }
 
 const identityFormat = 1
@@ -94,6 +97,55 @@ func writeIdentity(cfg *Config, id Identity) error {
 		return err
 	}
 	return fsutil.WriteFileAtomic(identityFile(cfg), append(b, '\n'), 0o600)
+}
+
+// checkFolders refuses a node that has lost a part of its folder: it would count
+// towards majorities with blobs that it no longer has.
+func checkFolders(cfg *Config, id Identity) error {
+	if !id.Begun {
+		return nil
+	}
+	for _, name := range []string{"raft", string(blobs.Public), string(blobs.Outputs)} {
+		if _, err := os.Stat(filepath.Join(cfg.Dir, name)); err != nil {
+			return lostPart(cfg, id, err)
+		}
+	}
+	return nil
+}
+
+// checkLog refuses a node whose log is empty although it was not: it has
+// forgotten what it voted for, and a cluster of one would begin anew, silently.
+func checkLog(cfg *Config, id Identity, raft consensus.Stores) error {
+	started, err := raft.HasState()
+	if err == nil && id.Begun && !started {
+		err = lostPart(cfg, id, errors.New("the log is empty"))
+	}
+	return err
+}
+
+func lostPart(cfg *Config, id Identity, why error) error {
+	return fmt.Errorf("node %q has lost a part of its data folder %s: %w: %w; put the folder back as it was, or start with an empty folder, a new --name and --join URL", id.Node, cfg.Dir, consensus.ErrDamaged, why)
+}
+
+// noteBegun writes down that the node's log holds something.
+func (c *Coordinator) noteBegun(ctx context.Context) error {
+	id := c.parts.Identity
+	for !id.Begun {
+		changed := c.node.Changed()
+		if c.Status().Applied == 0 {
+			select {
+			case <-ctx.Done():
+				return nil
+			case <-changed:
+				continue
+			}
+		}
+		id.Begun = true
+		if err := writeIdentity(&c.cfg, id); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func newCluster(cfg *Config) Identity {

@@ -36,6 +36,9 @@ type joinRequest struct {
 	Raft  string      `json:"raft"`
 	Token string      `json:"token,omitempty"`
 	Proof string      `json:"proof,omitempty"`
+	// Passed: a member has passed it on already. Two that disagree about the
+	// leader must not play ball.
+	Passed bool `json:"passed,omitempty"`
 }
 
 type joinAnswer struct {
@@ -194,8 +197,12 @@ func (a *assembly) admit(ctx context.Context, q joinRequest) error {
 		}
 	})
 	if !known {
-		if _, err := a.node.Propose(ctx, &state.SetMember{Member: member}); err != nil {
+		r, err := a.node.Propose(ctx, &state.SetMember{Member: member})
+		if err != nil {
 			return err
+		}
+		if r.Answer.Error != nil {
+			return r.Answer.Error
 		}
 	}
 	voters, err := a.node.Voters()
@@ -211,10 +218,11 @@ func (a *assembly) admit(ctx context.Context, q joinRequest) error {
 // passAdmission sends a node's wish on to the leader.
 func (a *assembly) passAdmission(w http.ResponseWriter, ctx context.Context, q joinRequest) {
 	url := a.urlOf(a.node.Leader())
-	if url == "" {
+	if url == "" || q.Passed {
 		answerJoin(w, http.StatusServiceUnavailable, joinAnswer{Error: "the cluster is choosing a leader"})
 		return
 	}
+	q.Passed = true
 	answer, err := ask(ctx, a.parts.Peers, url, pathAdmit, q)
 	if err != nil {
 		answer = joinAnswer{Error: err.Error()}

@@ -26,6 +26,19 @@ func (s *JobSpec) ReduceGroup(level uint8, i uint64) (from, to uint64) {
 	return i * fan, min((i+1)*fan, s.Count(level-1))
 }
 
+// MaxReduceFiles bounds the files that one task of a reduction reads: its
+// description must fit into an answer to a volunteer.
+const MaxReduceFiles = 16384
+
+// MaxOutputs is how many outputs, streams included, a task of a level may leave:
+// fewer where a reduction follows that reads many tasks' at once.
+func (s *JobSpec) MaxOutputs(level uint8) int {
+	if level+1 >= s.Levels() {
+		return MaxOutputFiles + 2
+	}
+	return min(MaxOutputFiles+2, MaxReduceFiles/int(s.Reduce.FanIn))
+}
+
 const reducePageMagic = "sheaf reduce page 1\n"
 
 // Encode is the page's one canonical form.

@@ -27,6 +27,9 @@ const frameBatch uint16 = 48
 // maxBatch bounds a batch on its way, in bytes.
 const maxBatch = 16 << 20
 
+// blobOverhead is more than what a message says of each blob beside its bytes.
+const blobOverhead = 64
+
 type batch struct {
 	Blobs []batchBlob `msgpack:"b,omitempty"`
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"iter"
 	"log/slog"
 	"sync"
 	"time"
@@ -81,9 +82,32 @@ func (s *Store) PutBatch(ctx context.Context, area Area, blobs []storage.Small) 
 	if err := s.local[area].PutBatch(ctx, blobs); err != nil {
 		return err
 	}
-	return s.spread(ctx, fmt.Sprintf("%d blobs", len(blobs)), func(ctx context.Context, p Peer) error {
-		return p.PutBatch(ctx, area, blobs)
-	})
+	for part := range parts(blobs) {
+		err := s.spread(ctx, fmt.Sprintf("%d blobs", len(part)), func(ctx context.Context, p Peer) error {
+			return p.PutBatch(ctx, area, part)
+		})
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// parts cuts a batch into pieces that a peer takes in one message.
+func parts(blobs []storage.Small) iter.Seq[[]storage.Small] {
+	return func(yield func([]storage.Small) bool) {
+		for len(blobs) > 0 {
+			n, size := 0, 0
+			for n < len(blobs) && (n == 0 || size+len(blobs[n].Bytes)+blobOverhead <= maxBatch/2) {
+				size += len(blobs[n].Bytes) + blobOverhead
+				n++
+			}
+			if !yield(blobs[:n]) {
+				return
+			}
+			blobs = blobs[n:]
+		}
+	}
 }
 
 // spread pushes to all peers and returns once this node and they are a

@@ -68,11 +68,14 @@ func (c *cluster) put(node int, b []byte) error {
 	return c.stores[node].Put(context.Background(), blobs.Public, task.Sum(b), int64(len(b)), bytes.NewReader(b))
 }
 
-// copies is how many nodes have a blob themselves.
+// copies is how many nodes have a blob themselves. A put returns with a
+// majority: what is still on its way, from any node, arrives before any is asked.
 func (c *cluster) copies(area blobs.Area, digest task.Digest) int {
+	for _, s := range c.stores {
+		s.Close()
+	}
 	n := 0
 	for _, s := range c.stores {
-		s.Close() // what is on its way arrives first
 		if ok, err := s.Local(area).Has(context.Background(), digest); err == nil && ok {
 			n++
 		}

@@ -18,10 +18,14 @@ type fsm struct {
 
 	mu      sync.RWMutex
 	state   *state.State
-	index   uint64 // of the last entry applied
+	index   uint64 // of the last entry applied; 0 after a restore, whose index raft knows
 	changed chan struct{}
 
 	unsnapshotted int64 // bytes applied since the last snapshot
+
+	digests     sync.Mutex // one at a time; never taken under mu
+	digestIndex uint64
+	lastDigest  task.Digest
 }
 
 func newFSM(fatal *latch) *fsm {
@@ -85,7 +89,7 @@ func (f *fsm) Restore(r io.ReadCloser) error {
 	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	f.state = s
+	f.state, f.index = s, 0
 	f.unsnapshotted = 0
 	close(f.changed)
 	f.changed = make(chan struct{})
@@ -98,10 +102,22 @@ func (f *fsm) view(fn func(*state.State)) {
 	fn(f.state)
 }
 
+// digest reads the state off to the side: Apply goes on meanwhile. One is
+// computed at a time, and kept until the next entry, whoever asks.
 func (f *fsm) digest() (uint64, task.Digest) {
-	f.mu.RLock()
-	defer f.mu.RUnlock()
-	return f.index, f.state.Digest()
+	f.digests.Lock()
+	defer f.digests.Unlock()
+	f.mu.Lock()
+	index := f.index
+	if index != 0 && index == f.digestIndex {
+		f.mu.Unlock()
+		return index, f.lastDigest
+	}
+	frozen := f.state.Freeze()
+	f.mu.Unlock()
+	defer frozen.Release()
+	f.digestIndex, f.lastDigest = index, frozen.Digest()
+	return index, f.lastDigest
 }
 
 // next is closed when the state has changed after this call.

@@ -114,9 +114,15 @@ func (n *Node) Leader() task.NodeID {
 	return task.NodeID(id)
 }
 
-// Digest is the digest of the state here, and the index it belongs to. It
-// holds up Apply while it is computed.
-func (n *Node) Digest() (index uint64, digest task.Digest) { return n.fsm.digest() }
+// Digest is the digest of the state here, and the index it belongs to. Apply
+// goes on while it is computed.
+func (n *Node) Digest() (index uint64, digest task.Digest) {
+	restored := n.raft.AppliedIndex()
+	if index, digest = n.fsm.digest(); index == 0 {
+		index = restored
+	}
+	return index, digest
+}
 
 // Status is how the node stands.
 type Status struct {

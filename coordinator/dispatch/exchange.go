@@ -23,6 +23,7 @@ type contact struct {
 	outputs  []storage.Small
 	dropped  []task.AttemptID
 	reason   task.Reason
+	made     map[state.Assignment]task.Task // the tasks of what was picked
 }
 
 // Exchange carries out a verified exchange and answers it. Its error is meant
@@ -136,8 +137,9 @@ func (d *Dispatcher) propose(ctx context.Context, c *contact) (state.Answer, err
 	if c.exchange.Facts != c.facts {
 		cmd.Facts = &c.exchange.Facts
 	}
-	for _, p := range picks {
-		cmd.Assign = append(cmd.Assign, state.Assignment{Stage: p.Stage, Index: p.Index})
+	var err error
+	if cmd.Assign, err = d.makeTasks(ctx, c, picks); err != nil {
+		return state.Answer{}, err
 	}
 	if c.idle(cmd, d.node.Now()) {
 		return state.Answer{}, nil

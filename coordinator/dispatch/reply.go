@@ -31,9 +31,12 @@ func (d *Dispatcher) reply(ctx context.Context, c *contact, answer state.Answer)
 		next = max(next, uint64(s.HostCount())*1000/idleCallsPerSecond)
 	})
 	for _, g := range given {
-		t, err := d.tasks.Of(ctx, g.job, g.spec, g.level, g.index, g.i)
-		if err != nil {
-			return nil, &protocol.Error{Code: protocol.CodeOverloaded, Text: err.Error(), RetryMillis: 1000}
+		t, ok := c.made[g.place]
+		if !ok { // a repeated request
+			var err error
+			if t, err = d.taskOf(ctx, g.assigned); err != nil {
+				return nil, err
+			}
 		}
 		r.Attempts = append(r.Attempts, protocol.Attempt{ID: g.id, Task: t, Sum: t.Sum(), DeadlineMillis: uint64(g.left), Version: g.version})
 	}
@@ -50,6 +53,7 @@ func (d *Dispatcher) jitter(millis uint64) uint32 {
 
 type assignedAttempt struct {
 	assigned
+	place   state.Assignment
 	id      task.AttemptID
 	left    task.Millis
 	version protocol.Signed
@@ -64,7 +68,7 @@ func attempts(s *state.State, ids []task.AttemptID, now task.Millis) []assignedA
 			continue
 		}
 		st := s.Stage(a.Stage)
-		j, spec := s.Job(st.Job)
+		j, _ := s.Job(st.Job)
 		program := j.Map
 		if st.Level > 0 {
 			program = j.Reduce
@@ -72,8 +76,8 @@ func attempts(s *state.State, ids []task.AttemptID, now task.Millis) []assignedA
 		v, app := s.ProgramVersion(program)
 		p := s.Project(app.Project)
 		out = append(out, assignedAttempt{
-			assigned: assigned{job: j.ID, spec: spec, level: st.Level, index: st.Index, i: uint64(a.Index)},
-			id:       id, left: max(0, a.Deadline-now),
+			assigned: assignedAt(s, a.Stage, uint64(a.Index)), place: state.Assignment{Stage: a.Stage, Index: uint64(a.Index)},
+			id: id, left: max(0, a.Deadline-now),
 			version: protocol.Signed{Project: p.Name, App: app.Name, Publisher: s.Account(p.Owner).Key, Signature: v.Signature},
 		})
 	}

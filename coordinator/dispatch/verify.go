@@ -48,15 +48,6 @@ func clip(s string) string {
 	return s
 }
 
-// assigned is what the state knows of an attempt that is reported.
-type assigned struct {
-	job   task.JobID
-	spec  *task.JobSpec
-	level uint8
-	index task.Digest
-	i     uint64
-}
-
 // verifyResult checks a result against its task (T1) and its outputs against
 // their digests and limits, and collects those that came along.
 func (d *Dispatcher) verifyResult(ctx context.Context, c *contact, r *protocol.Report) (why, err error) {
@@ -64,9 +55,9 @@ func (d *Dispatcher) verifyResult(ctx context.Context, c *contact, r *protocol.R
 	if !ok {
 		return nil, nil // Apply says what became of it; its outputs are of no use
 	}
-	t, err := d.tasks.Of(ctx, a.job, a.spec, a.level, a.index, a.i)
+	t, err := d.taskOf(ctx, a)
 	if err != nil {
-		return nil, &protocol.Error{Code: protocol.CodeOverloaded, Text: err.Error(), RetryMillis: 1000}
+		return nil, err
 	}
 	if t.Sum() != r.Task {
 		return fmt.Errorf("T1: it is for another task than was handed out"), nil
@@ -77,6 +68,9 @@ func (d *Dispatcher) verifyResult(ctx context.Context, c *contact, r *protocol.R
 	list, err := task.DecodeOutputList(r.Outputs)
 	if err != nil {
 		return err, nil
+	}
+	if most := a.spec.MaxOutputs(a.level); len(list) > most {
+		return fmt.Errorf("%d outputs, at most %d of each task can be read by the reduction that follows", len(list), most), nil
 	}
 	if size := list.Size(); uint64(size) > t.Limits.Output {
 		return fmt.Errorf("outputs of %d bytes, the limit is %d", size, t.Limits.Output), nil
@@ -93,9 +87,7 @@ func (d *Dispatcher) assigned(c *contact, id task.AttemptID) (a assigned, ok boo
 		if !known || at.Host != c.host.ID || at.State != state.AttemptOpen && at.State != state.AttemptExpired {
 			return
 		}
-		st := s.Stage(at.Stage)
-		j, spec := s.Job(st.Job)
-		a, ok = assigned{job: j.ID, spec: spec, level: st.Level, index: st.Index, i: uint64(at.Index)}, true
+		a, ok = assignedAt(s, at.Stage, uint64(at.Index)), true
 	})
 	return a, ok
 }

@@ -57,7 +57,7 @@ func (s *Server) passOn(w http.ResponseWriter, r *http.Request, body []byte) boo
 	if err != nil {
 		return false
 	}
-	for _, h := range []string{"Content-Type", protocol.HeaderKey, protocol.HeaderSignature, protocol.HeaderTime, "Range"} {
+	for _, h := range []string{"Content-Type", protocol.HeaderKey, protocol.HeaderSignature, protocol.HeaderTime, "Range", "If-Range", "If-None-Match"} {
 		if v := r.Header.Get(h); v != "" {
 			req.Header.Set(h, v)
 		}
@@ -68,7 +68,10 @@ func (s *Server) passOn(w http.ResponseWriter, r *http.Request, body []byte) boo
 		return false
 	}
 	defer res.Body.Close()
-	for _, h := range []string{"Content-Type", "Content-Length", "Content-Disposition", "ETag"} {
+	for _, h := range []string{
+		"Content-Type", "Content-Length", "Content-Range", "Accept-Ranges", "Content-Disposition", "ETag", "Cache-Control",
+		"Access-Control-Allow-Origin",
+	} {
 		if v := res.Header.Get(h); v != "" {
 			w.Header().Set(h, v)
 		}

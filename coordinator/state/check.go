@@ -13,6 +13,7 @@ import (
 // the state.
 func (s *State) Check() error {
 	c := checker{s: s}
+	c.apps()
 	c.ledger()
 	c.stages()
 	c.attempts()
@@ -31,6 +32,17 @@ func (c *checker) expect(ok bool, format string, args ...any) {
 	}
 }
 
+// apps: each has a version, the one that made it.
+func (c *checker) apps() {
+	published := make([]bool, c.s.apps.Len())
+	for i := uint64(1); i < c.s.versions.Len(); i++ {
+		published[c.s.versions.At(i).App] = true
+	}
+	for i := uint64(1); i < c.s.apps.Len(); i++ {
+		c.expect(published[i], "app %d has no version", i)
+	}
+}
+
 // ledger: all balances sum to zero, and each is the sum of its attempts (C1).
 func (c *checker) ledger() {
 	s := c.s
@@ -40,7 +52,7 @@ func (c *checker) ledger() {
 	for i := uint64(1); i < s.attempts.Len(); i++ {
 		a := s.attempts.At(i)
 		c.expect((a.Credit > 0) == (a.State == AttemptValid), "C1: attempt %d in state %d has credit %d", i, a.State, a.Credit)
-		if s.chunkReleased(a.Stage, uint64(a.Index)) {
+		if s.chunkReleased(a.Stage, uint64(a.Index)) || s.jobs.At(uint64(s.stages.At(uint64(a.Stage)).Job)).State == JobCancelled {
 			earned[a.Host] += a.Credit
 		} else {
 			pending[a.Host] += a.Credit

@@ -36,7 +36,7 @@ type index struct {
 	stages       []stageIndex     // by StageID
 	open         [][]uint32       // by HostID: slots of its open attempts
 	projectOpen  []int            // by ProjectID: open attempts
-	freeSessions []uint32         // places of closed sessions
+	freeSessions bitmap           // places of closed sessions
 }
 
 // stageIndex finds a stage's tasks by what is to be done with them.
@@ -130,7 +130,7 @@ func (s *State) rebuild() error {
 	}
 	for i := uint64(1); i < s.sessions.Len(); i++ {
 		if r := s.sessions.At(i); r.Closed {
-			x.freeSessions = append(x.freeSessions, uint32(i))
+			x.freeSessions.set(i, true)
 		} else {
 			x.sessions[sessionKey{r.Key, r.ID}] = uint32(i)
 		}

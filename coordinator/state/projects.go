@@ -21,6 +21,9 @@ func (s *State) createProject(c *CreateProject) Answer {
 	if !s.mayPublish(c.Request.Key) {
 		return refusal(protocol.Refuse(protocol.CodeNotAllowed, "this cluster lists who may publish, and account %s is not on the list; ask its operator", c.Request.Key))
 	}
+	if _, host := s.index.hosts[c.Request.Key]; host {
+		return refusal(protocol.Refuse(protocol.CodeConflict, "key %s is a host's; a project belongs to an account, which has a key of its own", c.Request.Key))
+	}
 	owner := s.account(c.Request.Key, c.AccountName)
 	id := task.ProjectID(s.projects.Append(Project{
 		Name: c.Name, Description: c.Description, Owner: owner, Created: s.cluster.Now,
@@ -41,13 +44,17 @@ func (s *State) publish(c *Publish) Answer {
 	}
 	appKey := appKey{project, c.App}
 	app, ok := s.index.apps[appKey]
+	versionKey := versionKey{project, c.Program, c.Meter}
+	if id, known := s.index.versions[versionKey]; known {
+		// A job names a program, not an app: it must be clear which one it is.
+		if of := s.versions.At(uint64(id)).App; of != app {
+			return refusal(protocol.Refuse(protocol.CodeConflict, "the program %s is published as app %q of project %q already; publish it under that name", c.Program.Short(), s.apps.At(uint64(of)).Name, c.Project))
+		}
+		return Answer{Existed: true}
+	}
 	if !ok {
 		app = task.AppID(s.apps.Append(App{Project: project, Name: c.App}))
 		s.index.apps[appKey] = app
-	}
-	versionKey := versionKey{project, c.Program, c.Meter}
-	if _, ok := s.index.versions[versionKey]; ok {
-		return Answer{Existed: true}
 	}
 	s.index.versions[versionKey] = task.VersionID(s.versions.Append(Version{
 		App: app, Program: c.Program, Meter: c.Meter, Signature: c.Signature, Published: s.cluster.Now,

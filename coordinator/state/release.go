@@ -42,6 +42,25 @@ func (s *State) leaf(stage task.StageID, i uint64) []byte {
 	return task.Leaf(i, a.Exit, a.Output)
 }
 
+// payUnreleased makes the credit of verdicts final whose chunks will never be
+// released, because their job was cancelled.
+func (s *State) payUnreleased(number task.JobNumber) {
+	stages := s.jobs.At(uint64(number)).Stages
+	id := stages[len(stages)-1] // the levels below are released
+	tables := s.tasks[id]
+	for i := uint64(0); i < tables.tasks.Len(); i++ {
+		if s.chunkReleased(id, i) {
+			i |= ChunkTasks - 1 // on to the next chunk
+			continue
+		}
+		for slot := tables.tasks.At(i).Last; slot != 0; slot = s.attempts.At(uint64(slot)).Previous {
+			if a := s.attempts.At(uint64(slot)); a.State == AttemptValid {
+				s.earn(a, number)
+			}
+		}
+	}
+}
+
 func (s *State) releaseTask(stage task.StageID, i uint64, job task.JobNumber) {
 	for slot := s.tasks[stage].tasks.At(i).Last; slot != 0; {
 		a := s.attempts.At(uint64(slot))

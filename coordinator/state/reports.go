@@ -21,16 +21,16 @@ func (s *State) report(host task.HostID, r Report) protocol.Ack {
 	switch {
 	case a.State == AttemptReported || a.State == AttemptValid || a.State == AttemptWrong:
 		return protocol.AckDuplicate
+	case s.jobs.At(uint64(st.Job)).State == JobCancelled:
+		return s.giveBack(slot, protocol.FailureNone, protocol.AckCancelled)
+	case s.chunkReleased(a.Stage, uint64(a.Index)):
+		return protocol.AckUnneeded // the release has ended the attempt
 	case a.State != AttemptOpen && !late:
 		return protocol.AckGone
 	case r.Refused:
-		return s.giveBack(slot, late, protocol.FailureProgram, protocol.AckRefused)
-	case s.jobs.At(uint64(st.Job)).State == JobCancelled:
-		return s.giveBack(slot, late, protocol.FailureNone, protocol.AckCancelled)
+		return s.giveBack(slot, protocol.FailureProgram, protocol.AckRefused)
 	case r.Failure != protocol.FailureNone:
-		return s.giveBack(slot, late, r.Failure, protocol.AckAccepted)
-	case s.chunkReleased(a.Stage, uint64(a.Index)):
-		return s.giveBack(slot, late, protocol.FailureNone, protocol.AckUnneeded)
+		return s.giveBack(slot, r.Failure, protocol.AckAccepted)
 	case late && (t.State != TaskLive || t.Want == 0 || s.Taken(a.Stage, uint64(a.Index), s.hosts.At(uint64(host)).Account)):
 		return protocol.AckGone
 	}
@@ -38,13 +38,13 @@ func (s *State) report(host task.HostID, r Report) protocol.Ack {
 	return protocol.AckAccepted
 }
 
-// giveBack ends an attempt that brought no result that counts.
-func (s *State) giveBack(slot uint32, late bool, why protocol.Failure, ack protocol.Ack) protocol.Ack {
-	if late {
-		return protocol.AckGone // it was given up for lost already
+// giveBack ends an attempt that brought no result that counts, unless it was
+// given up for lost already.
+func (s *State) giveBack(slot uint32, why protocol.Failure, ack protocol.Ack) protocol.Ack {
+	if s.attempts.At(uint64(slot)).State == AttemptOpen {
+		s.attempts.Edit(uint64(slot)).Failure = why
+		s.closeAttempt(slot, AttemptReturned)
 	}
-	s.attempts.Edit(uint64(slot)).Failure = why
-	s.closeAttempt(slot, AttemptReturned)
 	return ack
 }
 

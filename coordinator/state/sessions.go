@@ -66,11 +66,12 @@ func (s *State) numbered(q Request, do func() Answer) Result {
 	return Result{Answer: answer}
 }
 
+// newSession takes the lowest free place: the choice must not depend on the
+// order in which places became free, which a restored replica does not know (R3).
 func (s *State) newSession() uint32 {
-	if n := len(s.index.freeSessions); n > 0 {
-		i := s.index.freeSessions[n-1]
-		s.index.freeSessions = s.index.freeSessions[:n-1]
-		return i
+	if i, ok := s.index.freeSessions.next(0); ok {
+		s.index.freeSessions.set(i, false)
+		return uint32(i)
 	}
 	return uint32(s.sessions.Append(Session{}))
 }
@@ -85,6 +86,6 @@ func (s *State) forgetSessions(c *ForgetSessions) {
 		}
 		delete(s.index.sessions, sessionKey{r.Key, r.ID})
 		*s.sessions.Edit(i) = Session{Closed: true}
-		s.index.freeSessions = append(s.index.freeSessions, uint32(i))
+		s.index.freeSessions.set(i, true)
 	}
 }

@@ -96,6 +96,9 @@ func (f *Frozen) Write(w io.Writer) (task.Digest, error) {
 	return digest, wire.WriteFrame(w, sectionEnd, wire.Marshal(endSection{digest}))
 }
 
+// Digest is the digest of the frozen state.
+func (f *Frozen) Digest() task.Digest { return f.state.Digest() }
+
 // Digest is the digest of the whole state: equal on all replicas that have
 // applied the same entries.
 func (s *State) Digest() task.Digest {

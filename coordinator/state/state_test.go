@@ -136,6 +136,39 @@ func TestR2ForgottenSessionStaysShut(t *testing.T) {
 	}
 }
 
+// R3: which place a new session takes must not depend on the order in which
+// places became free, since a restored replica does not know it.
+func TestR3RestoredReplicaTakesTheSamePlaces(t *testing.T) {
+	w := newWorld(t)
+	low, high, busy := w.host(10), w.host(20), w.host(30)
+	forget := func(keep ...task.Key) {
+		w.now += state.SessionKept
+		for _, k := range keep {
+			w.give(k, 0)
+		}
+		w.now++
+		w.apply(&state.ForgetSessions{Before: w.now})
+		delete(w.numbers, low) // who comes back begins again at 1
+		delete(w.numbers, high)
+	}
+	forget(low, busy) // first the place of high is free,
+	forget(busy)      // and then the lower one of low
+	restored := w.copied()
+	from := len(w.log)
+	w.give(high, 0)
+	w.give(low, 0)
+	for _, b := range w.log[from:] {
+		now, commands, err := state.DecodeEntry(b)
+		if err != nil {
+			t.Fatal(err)
+		}
+		restored.Apply(now, commands)
+	}
+	if a, b := w.s.Digest(), restored.Digest(); a != b {
+		t.Errorf("R3: the restored replica has digest %s, the other %s", b.Short(), a.Short())
+	}
+}
+
 // R5: cluster time never goes back, whatever an entry says.
 func TestR5TimeNeverGoesBack(t *testing.T) {
 	w := newWorld(t)
@@ -260,7 +293,7 @@ func TestThirdReplicaIsPaidAfterTheVerdict(t *testing.T) {
 	w.report(a, result(x[1], 1))
 	w.report(b, result(y[1], 1))
 	w.lead() // releases: c's second attempt is not needed any more
-	wantAcks(t, w.report(c, result(z[1], 1)), protocol.AckGone)
+	wantAcks(t, w.report(c, result(z[1], 1)), protocol.AckUnneeded)
 	w.wantHost(a, 2, 0, 0, 10)
 	w.wantHost(c, 0, 1, 0, 0)
 }
@@ -271,15 +304,22 @@ func TestCancelledJob(t *testing.T) {
 	n := w.submit(spec(5, 1))
 	stage := w.s.CurrentStage(n)
 	x := w.give(a, stage, 0, 1)
+	y := w.give(b, stage, 2)
+	w.report(b, result(y[0], 1))
+	for i, ok := w.s.Ripe(stage, 0); ok; i, ok = w.s.Ripe(stage, i+1) {
+		w.apply(&state.Judge{Verdicts: []state.Verdict{w.verdict(n, stage, i)}})
+	}
+	w.wantHost(b, 0, 0, 5, 0)
 	j, _ := w.s.Job(n)
 	if r := w.apply(&state.CancelJob{Request: w.request(operator), Job: j.ID})[0]; !protocol.HasCode(r.Answer.Error, protocol.CodeNotAllowed) {
 		t.Errorf("somebody else cancelled it: %+v", r)
 	}
 	w.must(&state.CancelJob{Request: w.request(publisher), Job: j.ID})
+	w.wantHost(b, 0, 0, 0, 5) // work whose verdict is in is paid
 	if got := w.must(&state.CancelJob{Request: w.request(publisher), Job: j.ID}); !got.Existed {
 		t.Error("cancelled twice")
 	}
-	if got := w.give(b, stage, 2); len(got) != 0 {
+	if got := w.give(b, stage, 3); len(got) != 0 {
 		t.Error("a task of a cancelled job was handed out")
 	}
 	wantAcks(t, w.report(a, result(x[0], 1)), protocol.AckCancelled)
@@ -336,6 +376,8 @@ func TestEntitiesAndOwnership(t *testing.T) {
 	refused(protocol.CodeNotFound, &state.Publish{Request: w.request(publisher), Project: "none", App: "x", Program: program})
 	refused(protocol.CodeUnknownKey, &state.Exchange{Request: w.request(stranger)})
 	refused(protocol.CodeInvalid, &state.SubmitJob{Request: w.request(publisher), Project: "science", Spec: []byte{1}})
+	refused(protocol.CodeConflict, &state.Publish{Request: w.request(publisher), Project: "science", App: "another", Program: program, Meter: 1})
+	refused(protocol.CodeConflict, &state.CreateProject{Request: w.request(w.host(90)), Name: "hosts"})
 	unpublished := spec(1, 1)
 	unpublished.Program = task.Digest{5}
 	refused(protocol.CodeNotFound, &state.SubmitJob{Request: w.request(publisher), Project: "science", Spec: protocol.EncodeSpec(unpublished)})

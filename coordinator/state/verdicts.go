@@ -15,7 +15,7 @@ func (s *State) judge(v Verdict) {
 	st := s.stages.At(uint64(v.Stage))
 	check := s.index.specs[st.Job].Check
 	t := s.tasks[v.Stage].tasks.Edit(v.Index)
-	if t.State != TaskLive {
+	if t.State != TaskLive || s.jobs.At(uint64(st.Job)).State != JobRunning {
 		return
 	}
 	switch {

@@ -114,6 +114,11 @@ func (s *Sweeper) advance(ctx context.Context) (busy bool, err error) {
 // expireEvery is how often deadlines are looked at.
 const expireEvery = 500 * time.Millisecond
 
+// tickEvery is how often the log is told the time when it is told nothing else,
+// so that followers, and a leader to come, know it well enough to open sessions
+// (state.SessionOpenWindow is far longer).
+const tickEvery = 10 * time.Minute
+
 // forgetEvery is how often old sessions are looked for.
 const forgetEvery = time.Hour
 

@@ -77,12 +77,16 @@ func (s *Sweeper) release(ctx context.Context) (bool, error) {
 	return len(ready) > 0, nil
 }
 
-// expire ends attempts whose deadline has passed.
+// expire ends attempts whose deadline has passed. With none, it still tells the
+// log the time now and then.
 func (s *Sweeper) expire(ctx context.Context) error {
 	now := s.node.Now()
 	var overdue []task.AttemptID
-	s.node.View(func(st *state.State) { overdue = st.Expired(now, maxPerCommand) })
-	if len(overdue) == 0 {
+	var last task.Millis
+	s.node.View(func(st *state.State) {
+		overdue, last = st.Expired(now, maxPerCommand), st.Cluster().Now
+	})
+	if len(overdue) == 0 && now-last < task.Millis(tickEvery.Milliseconds()) {
 		return nil
 	}
 	_, err := s.node.Propose(ctx, &state.Expire{Attempts: overdue})

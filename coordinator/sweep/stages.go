@@ -3,6 +3,7 @@ package sweep
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 
 	"github.com/sheafgrid/sheaf/coordinator/state"
@@ -34,17 +35,20 @@ func (s *Sweeper) openStages(ctx context.Context) (bool, error) {
 			}
 		}
 	})
+	// A job whose outputs cannot be read now holds up no other.
+	var failed []error
 	for _, d := range due {
 		index, err := s.buildIndex(ctx, d)
 		if err != nil {
-			return true, fmt.Errorf("level %d of job %s: %w", d.level, d.id, err)
+			failed = append(failed, fmt.Errorf("level %d of job %s: %w", d.level, d.id, err))
+			continue
 		}
 		if _, err := s.node.Propose(ctx, &state.OpenStage{Job: d.job, Level: d.level, Index: index}); err != nil {
 			return true, err
 		}
 		s.log.Info("opened a level of a reduction", "job", d.id, "level", d.level, "tasks", d.spec.Count(d.level))
 	}
-	return len(due) > 0, nil
+	return len(due) > 0, errors.Join(failed...)
 }
 
 // buildIndex writes the pages that describe the tasks of a reduction's level,
