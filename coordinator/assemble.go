@@ -129,6 +129,9 @@ func (a *assembly) Info() Info {
 // State calls fn with the node's replica of the state, to be read only.
 func (a *assembly) State(fn func(*state.State)) { a.node.View(fn) }
 
+// Changed is closed when the node's replica has changed after this call.
+func (a *assembly) Changed() <-chan struct{} { return a.node.Changed() }
+
 // Status is how the node stands.
 func (a *assembly) Status() consensus.Status { return a.node.Node.Status() }
 

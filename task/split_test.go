@@ -139,6 +139,23 @@ func TestLinesTaskReadsItsRangeOnly(t *testing.T) {
 	}
 }
 
+// What a task may leave is bounded by what the reduction above can be told of.
+func TestMaxOutputs(t *testing.T) {
+	s := task.JobSpec{Split: task.Split{Kind: task.SplitRange, Range: task.Range{To: 5000, Step: 1}}}
+	if got := s.MaxOutputs(0); got != task.MaxOutputFiles+2 {
+		t.Errorf("without a reduction: %d", got)
+	}
+	for fan, want := range map[uint32]int{2: task.MaxOutputFiles + 2, 64: 256, 4096: 4} {
+		s.Reduce = &task.Reduce{FanIn: fan}
+		if got := s.MaxOutputs(0); got != want {
+			t.Errorf("with a fan-in of %d: %d, want %d", fan, got, want)
+		}
+		if got := s.MaxOutputs(s.Levels() - 1); got != task.MaxOutputFiles+2 {
+			t.Errorf("at the top, with a fan-in of %d: %d", fan, got)
+		}
+	}
+}
+
 func TestReductionIsATree(t *testing.T) {
 	s := rangeJob(0, 100, 1)
 	s.Reduce = &task.Reduce{Program: task.Sum([]byte("rank")), Meter: 1, FanIn: 8, Args: []string{"{level}/{index}"}, Limits: limits()}

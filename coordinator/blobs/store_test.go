@@ -125,6 +125,25 @@ func TestBatchesReachAMajority(t *testing.T) {
 	}
 }
 
+// A batch that is larger than what one message holds reaches the peers in
+// several.
+func TestLargeBatchesAreCut(t *testing.T) {
+	c := newCluster(t, 2)
+	var small []storage.Small
+	for i := range 300 {
+		b := bytes.Repeat([]byte{byte(i), byte(i >> 8)}, storage.MaxSmallSize/2)
+		small = append(small, storage.Small{Digest: task.Sum(b), Bytes: b})
+	}
+	if err := c.stores[0].PutBatch(context.Background(), blobs.Outputs, small); err != nil {
+		t.Fatal(err)
+	}
+	for _, s := range []storage.Small{small[0], small[299]} {
+		if n := c.copies(blobs.Outputs, s.Digest); n != 2 {
+			t.Errorf("output %s is on %d nodes", s.Digest.Short(), n)
+		}
+	}
+}
+
 func TestReadingFetchesAndRepairs(t *testing.T) {
 	c := newCluster(t, 3)
 	b := []byte("somewhere else")

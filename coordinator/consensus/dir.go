@@ -46,15 +46,20 @@ func OpenDir(dir string, transport *raft.NetworkTransport, log *slog.Logger) (St
 	if err != nil {
 		return Stores{}, errors.Join(fmt.Errorf("snapshots in %s: %w", dir, err), w.Close(), meta.Close())
 	}
-	if err := checkSnapshots(snapshots, filepath.Join(dir, "snapshots")); err != nil {
+	first, err := w.FirstIndex()
+	if err == nil {
+		err = checkSnapshots(snapshots, filepath.Join(dir, "snapshots"), first)
+	}
+	if err != nil {
 		return Stores{}, errors.Join(err, w.Close(), meta.Close())
 	}
 	return Stores{Log: w, Stable: w, Snapshots: snapshots, Transport: transport, Close: []io.Closer{transport, w, meta}}, nil
 }
 
 // checkSnapshots reads the newest snapshot whole, and makes sure that none is
-// passed over.
-func checkSnapshots(store *raft.FileSnapshotStore, dir string) error {
+// passed over, and that the log, which begins with entry first, goes on where
+// it ends.
+func checkSnapshots(store *raft.FileSnapshotStore, dir string, first uint64) error {
 	listed, err := store.List()
 	if err != nil {
 		return fmt.Errorf("snapshots in %s: %w", dir, err)
@@ -74,7 +79,13 @@ func checkSnapshots(store *raft.FileSnapshotStore, dir string) error {
 		}
 	}
 	if len(listed) == 0 {
+		if first > 1 {
+			return fmt.Errorf("%s: %w: there is no snapshot, and the log begins with entry %d", dir, ErrDamaged, first)
+		}
 		return nil
+	}
+	if newest := listed[0].Index; first > newest+1 {
+		return fmt.Errorf("%s: %w: the newest snapshot ends with entry %d, and the log begins with entry %d", dir, ErrDamaged, newest, first)
 	}
 	_, r, err := store.Open(listed[0].ID)
 	if err != nil {

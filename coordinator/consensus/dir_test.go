@@ -21,13 +21,9 @@ import (
 func openOne(t *testing.T, dir string) (*one, error) {
 	t.Helper()
 	o := &one{leads: make(chan struct{}, 1)}
-	stream, err := consensus.Listen("127.0.0.1:0", "127.0.0.1:1", []byte("secret"))
+	stores, err := openStores(t, dir)
 	if err != nil {
-		t.Fatal(err)
-	}
-	stores, err := consensus.OpenDir(dir, consensus.NewTransport(stream, quiet()), quiet())
-	if err != nil {
-		return nil, errors.Join(err, stream.Close())
+		return nil, err
 	}
 	n, err := consensus.Open(consensus.Config{
 		Node: "one", Stores: stores, Logger: quiet(),
@@ -41,6 +37,19 @@ func openOne(t *testing.T, dir string) (*one, error) {
 	}
 	o.Node = n
 	return o, err
+}
+
+func openStores(t *testing.T, dir string) (consensus.Stores, error) {
+	t.Helper()
+	stream, err := consensus.Listen("127.0.0.1:0", "127.0.0.1:1", []byte("secret"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	stores, err := consensus.OpenDir(dir, consensus.NewTransport(stream, quiet()), quiet())
+	if err != nil {
+		err = errors.Join(err, stream.Close())
+	}
+	return stores, err
 }
 
 // one is a node that says when it leads.
@@ -191,5 +200,32 @@ func TestStrangersAreTurnedAway(t *testing.T) {
 	got := make([]byte, 5)
 	if _, err := io.ReadFull(served, got); err != nil || string(got) != "hello" {
 		t.Errorf("a peer's message came as %q, %v", got, err)
+	}
+}
+
+// A log whose beginning was dropped is nothing without the snapshot that stands
+// for it.
+func TestMissingSnapshotIsNoticed(t *testing.T) {
+	dir := t.TempDir()
+	fill(t, dir)
+	stores, err := openStores(t, dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	last, err := stores.Log.LastIndex()
+	if err == nil {
+		err = stores.Log.DeleteRange(1, last-1)
+	}
+	for _, c := range stores.Close {
+		err = errors.Join(err, c.Close())
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.RemoveAll(filepath.Join(dir, "snapshots")); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := openOne(t, dir); !errors.Is(err, consensus.ErrDamaged) {
+		t.Errorf("got %v, want ErrDamaged", err)
 	}
 }

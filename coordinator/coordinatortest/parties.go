@@ -157,6 +157,7 @@ func (p *Party) Upload(path string, b []byte) error {
 type Host struct {
 	*Party
 	Compute func(t *task.Task) (task.Exit, map[string]string)
+	Facts   protocol.HostFacts
 	Acked   []Acked // reports that a coordinator acknowledged as accepted
 	held    []protocol.Attempt
 }
@@ -173,7 +174,7 @@ type Acked struct {
 // NewHost enrols host n of an account of its own.
 func (c *Cluster) NewHost(n int, compute func(t *task.Task) (task.Exit, map[string]string)) *Host {
 	c.TB.Helper()
-	h := &Host{Party: c.NewParty(1000 + n), Compute: compute}
+	h := &Host{Party: c.NewParty(1000 + n), Compute: compute, Facts: facts()}
 	account := c.NewParty(2000 + n)
 	h.Do(protocol.PurposeEnrol, protocol.Enrol{
 		Account: account.Public(), AccountName: fmt.Sprint("account-", n), HostName: fmt.Sprint("host-", n),
@@ -197,7 +198,7 @@ func (h *Host) Contact(want int) *protocol.ExchangeReply {
 // Prepare makes the host's next exchange without sending it.
 func (h *Host) Prepare(want int) (*protocol.Envelope, []protocol.Attempt) {
 	h.c.TB.Helper()
-	x := protocol.Exchange{Want: uint16(want), AllowAll: true, Facts: facts()}
+	x := protocol.Exchange{Want: uint16(want), AllowAll: true, Facts: h.Facts}
 	var reported []protocol.Attempt
 	for _, a := range h.held {
 		if h.Compute == nil {

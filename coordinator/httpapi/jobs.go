@@ -120,13 +120,14 @@ func (v view) job(n task.JobNumber, reader task.Key) protocol.JobView {
 		}
 	}
 	if j.State == state.JobRunning {
-		out.WaitsFor = v.waitsFor(n)
+		out.WaitsFor = v.waitsFor(n, reader == owner)
 	}
 	return out
 }
 
-// waitsFor says what a running job waits for.
-func (v view) waitsFor(n task.JobNumber) string {
+// waitsFor says what a running job waits for. Whether results agreed is for its
+// publisher alone to know before the release (T3).
+func (v view) waitsFor(n task.JobNumber, owner bool) string {
 	id := v.CurrentStage(n)
 	st := v.Stage(id)
 	_, spec := v.Job(n)
@@ -141,6 +142,8 @@ func (v view) waitsFor(n task.JobNumber) string {
 		return "The next level of the reduction is being prepared."
 	case st.Cursor < st.Count:
 		return "Volunteers are working; not all tasks have been handed out."
+	case !owner:
+		return "Volunteers are working on the last tasks."
 	case v.WaitingCount(id) > 0:
 		return "Some tasks wait for a further volunteer of another account."
 	}

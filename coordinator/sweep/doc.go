@@ -115,8 +115,9 @@ func (s *Sweeper) advance(ctx context.Context) (busy bool, err error) {
 const expireEvery = 500 * time.Millisecond
 
 // tickEvery is how often the log is told the time when it is told nothing else,
-// so that followers, and a leader to come, know it well enough to open sessions
-// (state.SessionOpenWindow is far longer).
+// so that followers know it well enough to open sessions, and a leader to come
+// goes on close to where this one stopped: it knows no other time than that of the
+// last entry.
 const tickEvery = 10 * time.Minute
 
 // forgetEvery is how often old sessions are looked for.
