@@ -56,6 +56,7 @@ func Open(cfg Config) (a *Agent, err error) {
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, a.Close())
+			a = nil
 		}
 	}()
 	if err := fsutil.MkdirAllSync(cfg.Dir, 0o700); err != nil {

@@ -25,6 +25,7 @@ type fakeSandbox struct {
 	ran     []string // "module: args"
 	running int
 	most    int
+	deaf    bool // goes on when it is told to stop
 }
 
 func (s *fakeSandbox) Run(ctx context.Context, q sandbox.Request, onProgress func(sandbox.Progress)) (sandbox.Outcome, error) {
@@ -43,8 +44,12 @@ func (s *fakeSandbox) Run(ctx context.Context, q sandbox.Request, onProgress fun
 	if len(q.Args) > 1 {
 		d, _ = time.ParseDuration(q.Args[1])
 	}
+	stop := ctx.Done()
+	if s.deaf {
+		stop = nil
+	}
 	select {
-	case <-ctx.Done():
+	case <-stop:
 		return sandbox.Outcome{}, fmt.Errorf("sandbox: %w", context.Cause(ctx))
 	case <-time.After(d):
 	}
@@ -310,7 +315,10 @@ func TestSecondAgentIsRefused(t *testing.T) {
 	story(t, func(w *world) {
 		w.start()
 		w.until("it is enrolled", func() bool { return w.happened(client.EventEnrolled) == 1 })
-		_, err := client.Open(w.config())
+		second, err := client.Open(w.config())
+		if second != nil {
+			t.Error("an agent that cannot be used was returned")
+		}
 		if !errors.Is(err, client.ErrInUse) || !strings.Contains(err.Error(), w.dir) || !strings.Contains(err.Error(), "folder of its own") {
 			t.Errorf("got %v, want ErrInUse, the folder, and what to do", err)
 		}

@@ -86,14 +86,17 @@ func (r *run) exchanged(q *journal.Request, x *protocol.ExchangeReply) error {
 		return err
 	}
 	r.link.refusals, r.link.single = 0, 0
+	if r.link.most *= 2; r.link.most >= protocol.MaxReports {
+		r.link.most = 0
+	}
 	for i, h := range reported {
 		r.counts.count(x.Acks[i])
 		r.send(Event{Kind: EventAcknowledged, Ack: x.Acks[i]}, h)
 		switch {
-		case x.Acks[i] == protocol.AckRefused && r.trouble.another():
+		case x.Acks[i] == protocol.AckRefused && r.trouble.wasRefused():
 			r.inTrouble(errors.New("the coordinator refuses one result of this machine after the other"))
 		case x.Acks[i] == protocol.AckAccepted && h.result.Report.Failure == protocol.FailureNone:
-			r.trouble.over()
+			r.trouble.accepted()
 		}
 		r.remove(h)
 	}
@@ -172,14 +175,17 @@ func (r *run) again(no *protocol.Error) {
 // given up.
 const maxSingle = 5
 
-// isolate finds out which report an exchange was refused for. Whatever it is,
-// the others must not wait for it for ever.
+// isolate finds out, by halves, which report an exchange was refused for.
+// Whatever it is, the others must not wait for it for ever.
 func (r *run) isolate(q *journal.Request) error {
 	if len(q.Reports) == 0 {
 		return nil
 	}
-	r.link.single++
-	if len(q.Reports) > 1 || r.link.single <= maxSingle {
+	r.link.most = max(len(q.Reports)/2, 1)
+	if len(q.Reports) > 1 {
+		return nil
+	}
+	if r.link.single++; r.link.single <= maxSingle {
 		return nil
 	}
 	r.link.single = 0

@@ -115,7 +115,8 @@ func (r *run) computed(ctx context.Context, h *held, result *journal.Result, tex
 	case err == nil:
 		h.stopping = false
 		r.counts.Computed++
-		r.measure(time.Since(h.began))
+		r.trouble.computed()
+		r.paces.Note(h.attempt.Task.Program, time.Since(h.began))
 		return r.finish(h, result, EventComputed, text)
 	case stopped:
 		h.stage = plan.StageReady
@@ -126,14 +127,6 @@ func (r *run) computed(ctx context.Context, h *held, result *journal.Result, tex
 		return nil
 	}
 	return r.fail(h, failureOf(err), err.Error())
-}
-
-// measure keeps in mind how long tasks take.
-func (r *run) measure(took time.Duration) {
-	if r.pace == 0 {
-		r.pace = took
-	}
-	r.pace = (3*r.pace + took) / 4
 }
 
 // failureOf says in a report's terms why the sandbox brought no result.

@@ -49,6 +49,8 @@ type coordinator struct {
 	lost     []task.AttemptID
 	nextID   task.AttemptID
 
+	exchanges int // carried out
+
 	after, next uint32
 	members     []protocol.Member
 
@@ -149,7 +151,8 @@ func (c *coordinator) sendBlob(w http.ResponseWriter, r *http.Request) {
 }
 
 func (c *coordinator) takeOutput(w http.ResponseWriter, r *http.Request) {
-	digest, _ := task.ParseDigest(strings.TrimPrefix(r.URL.Path, protocol.PathOutputs))
+	_, name, _ := strings.Cut(strings.TrimPrefix(r.URL.Path, protocol.PathOutputs), "/")
+	digest, _ := task.ParseDigest(name)
 	key, _ := task.ParseKey(r.Header.Get(protocol.HeaderKey))
 	if !protocol.VerifyUpload(key, cluster, digest, protocol.DecodeSignature(r.Header.Get(protocol.HeaderSignature))) {
 		c.t.Error("an upload is not signed")
@@ -276,7 +279,8 @@ func (c *coordinator) exchange(x *protocol.Exchange) *protocol.ExchangeReply {
 			delete(c.open, id)
 		}
 	}
-	n := min(int(x.Want), len(c.waiting))
+	room := max(min(16+16*int(x.Facts.Cores), protocol.MaxHeld)-len(c.open), 0)
+	n := min(int(x.Want), len(c.waiting), room, protocol.MaxWanted)
 	reply.Attempts = c.waiting[:n:n]
 	c.waiting = c.waiting[n:]
 	for _, a := range reply.Attempts {
@@ -285,6 +289,10 @@ func (c *coordinator) exchange(x *protocol.Exchange) *protocol.ExchangeReply {
 	if n < int(x.Want) {
 		reply.Reason = task.ReasonNoJobs
 	}
+	if n == room && n < int(x.Want) {
+		reply.Reason = task.ReasonHostFull
+	}
+	c.exchanges++
 	return reply
 }
 
@@ -338,8 +346,8 @@ func (c *coordinator) checkOutputs(r *protocol.Report) {
 			c.t.Errorf("attempt %d: output %q was not uploaded before its report", r.Attempt, f.Name)
 		}
 	}
-	if _, ok := c.uploads[task.Sum(r.Outputs)]; len(list) > 0 && !ok {
-		c.t.Errorf("attempt %d: the list was not uploaded before the report", r.Attempt)
+	if _, ok := c.uploads[task.Sum(r.Outputs)]; len(list) > 0 && ok {
+		c.t.Errorf("attempt %d: its list was uploaded, and travels in the report", r.Attempt)
 	}
 }
 

@@ -133,10 +133,11 @@ func (r *run) fetched(ctx context.Context, h *held, b *bundle, err error) error 
 const maxRetries = 5
 
 // retry puts an attempt off after a transfer that may work later. What is not
-// there, or is not what it should be, stays so.
+// there, or is not what it should be, stays so; who may not upload an output
+// may have asked a coordinator that has not heard of the attempt yet.
 func retry(h *held, err error) bool {
 	if h.retries >= maxRetries || errors.Is(err, errMismatch) || protocol.HasCode(err, protocol.CodeNotFound) ||
-		protocol.HasCode(err, protocol.CodeInvalid) || protocol.HasCode(err, protocol.CodeNotAllowed) {
+		protocol.HasCode(err, protocol.CodeInvalid) {
 		return false
 	}
 	h.retryAt = time.Now().Add(time.Second << h.retries)

@@ -21,7 +21,7 @@ func (r *run) finish(h *held, result *journal.Result, kind EventKind, text strin
 	h.release()
 	h.result = result
 	h.retries, h.retryAt = 0, time.Time{}
-	h.stage = plan.StageReportable
+	h.reportable()
 	if len(result.Uploads) > 0 {
 		h.stage = plan.StageFinished
 	}
@@ -34,7 +34,7 @@ func (r *run) finish(h *held, result *journal.Result, kind EventKind, text strin
 func (r *run) fail(h *held, why protocol.Failure, text string) error {
 	if why != protocol.FailureAbandoned {
 		r.counts.Failed++
-		if r.trouble.another() {
+		if r.trouble.failed() {
 			r.inTrouble(fmt.Errorf("one task after the other failed here, the last one: %s", text))
 		}
 	}

@@ -21,6 +21,7 @@ type held struct {
 	cancelled bool
 	retryAt   time.Time
 	retries   int
+	since     time.Time // it can be reported
 
 	stop     context.CancelFunc // of what goes on: a fetch, a task or an upload
 	stopping bool
@@ -50,8 +51,9 @@ func (h *held) busy() bool { return h.stop != nil }
 // planned is what the plan must know of it.
 func (h *held) planned() plan.Attempt {
 	return plan.Attempt{
-		ID: h.attempt.ID, Project: h.attempt.Version.Project, Memory: h.attempt.Task.Limits.Memory,
-		Deadline: h.deadline, Stage: h.stage, Cancelled: h.cancelled, Stopping: h.stopping, RetryAt: h.retryAt,
+		ID: h.attempt.ID, Project: h.attempt.Version.Project, Program: h.attempt.Task.Program, Memory: h.attempt.Task.Limits.Memory,
+		Deadline: h.deadline, Term: time.Duration(min(max(h.attempt.Task.Limits.Deadline, 0), task.MaxDeadline)) * time.Millisecond,
+		Stage: h.stage, Cancelled: h.cancelled, Stopping: h.stopping, RetryAt: h.retryAt, Since: h.since,
 	}
 }
 
@@ -71,6 +73,9 @@ func restored(j journal.Held, now time.Time, sent map[task.AttemptID]bool) *held
 	}
 	return h
 }
+
+// reportable says that its report can be sent from now on.
+func (h *held) reportable() { h.stage, h.since = plan.StageReportable, time.Now() }
 
 // release gives back the files that it was to run with.
 func (h *held) release() {

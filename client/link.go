@@ -25,7 +25,8 @@ type link struct {
 	members  []protocol.Member
 
 	refusals int // in a row
-	single   int // exchanges with one report that were refused, in a row; 0 while many are sent
+	most     int // reports that an exchange may hold, fewer after a refusal; 0: no refusal
+	single   int // exchanges with one report that were refused, in a row
 }
 
 func (l *link) restore(s journal.State) {
@@ -164,8 +165,8 @@ func (r *run) exchange(rules plan.Rules, want int) (protocol.Exchange, []*held) 
 	x := protocol.Exchange{Want: uint16(want), Allow: rules.Allow, AllowAll: rules.AllowAll, Facts: r.facts(rules)}
 	var reports []*held
 	most, room := protocol.MaxReports, usualExchange
-	if r.link.single > 0 {
-		most = 1 // one of many was refused: find out which
+	if r.link.most > 0 {
+		most = r.link.most // one of many was refused: find out which
 	}
 	for _, h := range r.queue {
 		if h.stage == plan.StageReportable && len(reports) < most {
@@ -187,8 +188,9 @@ func (r *run) exchange(rules plan.Rules, want int) (protocol.Exchange, []*held) 
 // putOff calls again later, the later the more often it failed.
 func (r *run) putOff(advised time.Duration, text string) {
 	r.link.refusals++
-	r.contact = plan.AfterRefusal(time.Now(), r.link.refusals, advised, text)
-	spread := time.Duration(r.cfg.Random.Int64N(int64(time.Until(r.contact.NotBefore)/2) + 1))
+	now := time.Now()
+	r.contact = plan.AfterRefusal(now, r.link.refusals, advised, text)
+	spread := time.Duration(r.cfg.Random.Int64N(int64(r.contact.NotBefore.Sub(now)/2) + 1))
 	r.contact.NotBefore = r.contact.NotBefore.Add(spread)
 	r.contact.NotAfter = r.contact.NotAfter.Add(spread)
 }

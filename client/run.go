@@ -27,8 +27,8 @@ type run struct {
 	contact plan.Contact
 	link    link
 	trouble trouble
-	pace    time.Duration // how long a task took lately
-	wake    time.Time     // when to decide again, where nothing happens before
+	paces   plan.Paces
+	wake    time.Time // when to decide again, where nothing happens before
 	counts  Counts
 }
 
@@ -90,7 +90,7 @@ func (r *run) step(ctx context.Context) (done bool, err error) {
 
 // planned is the queue as the plan sees it.
 func (r *run) planned() plan.Queue {
-	q := plan.Queue{Contact: r.contact, Pace: r.pace}
+	q := plan.Queue{Contact: r.contact, Paces: r.paces}
 	for _, h := range r.queue {
 		q.Attempts = append(q.Attempts, h.planned())
 	}
@@ -131,7 +131,8 @@ func (r *run) wait(ctx context.Context) error {
 	}
 }
 
-// end waits until everything has stopped. What had ended before counts.
+// end waits until everything has stopped. What had ended before counts, even
+// after an error: a result that can still be recorded is.
 func (r *run) end() error {
 	ended := make(chan struct{})
 	go func() {
@@ -142,8 +143,8 @@ func (r *run) end() error {
 	for {
 		select {
 		case happened := <-r.events:
-			if err == nil {
-				err = happened()
+			if e := happened(); err == nil {
+				err = e
 			}
 		case <-ended:
 			for _, h := range r.queue {

@@ -9,7 +9,8 @@ import (
 // trouble is what makes tasks fail on this machine. It is left alone for a
 // while, longer each time that it comes back.
 type trouble struct {
-	failures int // in a row
+	failures int // tasks in a row that brought no result
+	refused  int // results in a row that were refused
 	times    int // in trouble, in a row
 	text     string
 	until    time.Time
@@ -22,14 +23,14 @@ const (
 	longestRest = time.Hour
 )
 
-// another counts a failure, and reports whether it is one too many.
-func (t *trouble) another() bool {
-	t.failures++
-	return t.failures >= tooMany
-}
+// failed and wasRefused count one more, and report whether it is one too many.
+func (t *trouble) failed() bool     { t.failures++; return t.failures >= tooMany }
+func (t *trouble) wasRefused() bool { t.refused++; return t.refused >= tooMany }
 
-// over ends the count: a result was accepted.
-func (t *trouble) over() { t.failures, t.times = 0, 0 }
+// computed ends a row of failures, and accepted one of refusals: what made
+// tasks fail is over when a result of this machine is accepted.
+func (t *trouble) computed() { t.failures = 0 }
+func (t *trouble) accepted() { t.refused, t.times = 0, 0 }
 
 // inTrouble lets the machine rest.
 func (r *run) inTrouble(err error) {
@@ -40,7 +41,7 @@ func (r *run) inTrouble(err error) {
 	}
 	t.until = now.Add(min(firstRest<<min(t.times, 10), longestRest))
 	t.times++
-	t.failures = 0
+	t.failures, t.refused = 0, 0
 	t.text = capital(err.Error()) + "."
 	r.tell(EventTrouble, nil, t.text)
 }

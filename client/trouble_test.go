@@ -77,6 +77,25 @@ func TestDiskFails(t *testing.T) {
 	}
 }
 
+// Failures between which tasks are computed are no trouble of the machine,
+// even while no coordinator has acknowledged any of it.
+func TestFailuresNotInARow(t *testing.T) {
+	story(t, func(w *world) {
+		w.change = func(c *client.Config) { c.Rules.Cores = 4 }
+		w.c.after = 60_000
+		for i := range 8 {
+			w.c.task(w.program, nil, []string{"die", "say"}[i%2], fmt.Sprint(i+1, "s"), "x")
+		}
+		w.start()
+		w.until("all have ended", func() bool {
+			return w.happened(client.EventComputed) == 4 && w.happened(client.EventFailed) == 4
+		})
+		if n := w.happened(client.EventTrouble); n != 0 || w.agent.Status().Counts.Acknowledged != 0 {
+			t.Errorf("it rests %d times; acknowledged are %d reports", n, w.agent.Status().Counts.Acknowledged)
+		}
+	})
+}
+
 // A coordinator that refuses every result says that something is wrong here.
 func TestRestsWhenResultsAreRefused(t *testing.T) {
 	story(t, func(w *world) {
@@ -90,50 +109,6 @@ func TestRestsWhenResultsAreRefused(t *testing.T) {
 			t.Errorf("status %+v", s)
 		}
 	})
-}
-
-// A report that no coordinator accepts must not hold up the others for ever.
-func TestPoisonedReport(t *testing.T) {
-	story(t, func(w *world) {
-		var ids []task.AttemptID
-		for i := range 6 {
-			ids = append(ids, w.c.task(w.program, nil, "say", "1s", fmt.Sprint(i)))
-		}
-		poison := ids[2]
-		w.c.before = func(rw http.ResponseWriter, e *protocol.Envelope) bool {
-			var x protocol.Exchange
-			if e.Purpose != protocol.PurposeExchange || e.Decode(&x) != nil {
-				return false
-			}
-			for _, r := range x.Reports {
-				if r.Attempt == poison && r.Failure == protocol.FailureNone {
-					answer(rw, w.c.consume(e, protocol.Refuse(protocol.CodeInvalid, "I do not like it")))
-					return true
-				}
-			}
-			return false
-		}
-		w.start()
-		w.untilReported(ids...)
-		for _, id := range ids {
-			r := w.c.reported(id)
-			if failed := r.Failure == protocol.FailureAbandoned && strings.Contains(r.Note, "I do not like it"); failed != (id == poison) {
-				t.Errorf("attempt %d: %v %q", id, r.Failure, r.Note)
-			}
-		}
-		if len(w.c.lostAttempts()) != 0 {
-			t.Errorf("lost attempts %v", w.c.lostAttempts())
-		}
-	})
-}
-
-// consume refuses a request as Apply does: its number is used up.
-func (c *coordinator) consume(e *protocol.Envelope, no *protocol.Error) []byte {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	reply := (&protocol.Reply{Error: no}).Encode()
-	c.sessions[e.Session].last, c.sessions[e.Session].sum, c.sessions[e.Session].reply = e.Number, e.Sum(), reply
-	return reply
 }
 
 // A coordinator that answers nonsense is not believed, and asked again later.

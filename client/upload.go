@@ -1,11 +1,11 @@
 package client
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 
 	"github.com/sheafgrid/sheaf/client/plan"
@@ -13,43 +13,48 @@ import (
 	"github.com/sheafgrid/sheaf/task"
 )
 
-// upload sends the outputs of a result, and then their list, so that its report
-// can be sent.
+// upload sends the outputs of a result that are too large for an exchange, so
+// that its report can be sent; their list travels in the report.
 func (r *run) upload(ctx context.Context, h *held) {
 	ctx, h.stop = context.WithCancel(ctx)
 	h.stage = plan.StageUploading
-	files, list := h.result.Uploads, h.result.Report.Outputs
+	path, files := protocol.OutputsPath(h.attempt.ID), h.result.Uploads
 	r.work(func() func() error {
-		err := r.uploadAll(ctx, files, list)
+		err := r.uploadAll(ctx, path, files)
 		return func() error { return r.uploaded(ctx, h, err) }
 	})
 }
 
-func (r *run) uploadAll(ctx context.Context, files []task.OutputFile, list []byte) error {
+func (r *run) uploadAll(ctx context.Context, path string, files []task.OutputFile) error {
 	sent := map[task.Digest]bool{}
 	for _, f := range files {
 		if sent[f.Digest] {
 			continue
 		}
 		sent[f.Digest] = true
-		err := r.remote.Upload(ctx, r.host, protocol.PathOutputs, f.Digest, f.Size, func() (io.ReadCloser, error) {
+		err := r.remote.Upload(ctx, r.host, path, f.Digest, f.Size, func() (io.ReadCloser, error) {
 			file, err := os.Open(r.outputs.path(f.Digest))
 			if err != nil {
 				return nil, diskError(err)
 			}
-			return file, nil
+			return outputFile{file}, nil
 		})
 		if err != nil {
 			return fmt.Errorf("output %q: %w", f.Name, err)
 		}
 	}
-	err := r.remote.Upload(ctx, r.host, protocol.PathOutputs, task.Sum(list), int64(len(list)), func() (io.ReadCloser, error) {
-		return io.NopCloser(bytes.NewReader(list)), nil
-	})
-	if err != nil {
-		return fmt.Errorf("list of outputs: %w", err)
-	}
 	return nil
+}
+
+// outputFile is an output that is read from the disk, whose errors say so.
+type outputFile struct{ *os.File }
+
+func (f outputFile) Read(b []byte) (int, error) {
+	n, err := f.File.Read(b)
+	if err != nil && !errors.Is(err, io.EOF) {
+		err = diskError(err)
+	}
+	return n, err
 }
 
 // uploaded takes the end of an upload.
@@ -66,13 +71,18 @@ func (r *run) uploaded(ctx context.Context, h *held, err error) error {
 			return err
 		}
 		h.result.Uploads = nil
-		h.stage = plan.StageReportable
+		h.reportable()
 		return nil
 	case stopped:
 		h.stage = plan.StageFinished
 		return nil
+	case errors.Is(err, errDisk) && !errors.Is(err, fs.ErrNotExist):
+		// The file may be readable again later: the result is worth the wait.
+		r.inTrouble(err)
+		h.stage, h.retryAt = plan.StageFinished, r.trouble.until
+		return nil
 	}
-	if retry(h, err) && !errors.Is(err, errDisk) {
+	if !errors.Is(err, errDisk) && retry(h, err) {
 		h.stage = plan.StageFinished
 		return nil
 	}
@@ -87,7 +97,7 @@ func (r *run) withdraw(h *held, text string) error {
 	}
 	r.outputs.drop(onDisk(&h.result.Report))
 	h.result = result
-	h.stage = plan.StageReportable
+	h.reportable()
 	r.counts.Failed++
 	r.tell(EventFailed, h, text)
 	return nil

@@ -58,6 +58,10 @@ type Report struct {
 // MaxNote bounds Report.Note, in bytes.
 const MaxNote = 512
 
+// MayHold is how many attempts a host of so many cores may have out: enough to
+// be busy between contacts, too few to hoard.
+func MayHold(cores int) int { return min(16+16*cores, MaxHeld) }
+
 // Failure says why an attempt brought no result. It strikes nobody (T5).
 type Failure uint8
 

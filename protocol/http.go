@@ -15,7 +15,7 @@ const (
 	PathNode     = "/v1/node"     // GET: NodeView
 	PathDigest   = "/v1/node/digest"
 	PathBlobs    = "/v1/blobs/"   // GET, PUT: a public blob: programs, inputs, indexes
-	PathOutputs  = "/v1/outputs/" // PUT: an output, not readable before its release
+	PathOutputs  = "/v1/outputs/" // PUT, below OutputsPath: an output, not readable before its release
 	PathJobs     = "/v1/jobs"     // GET: []JobView; and below it, jobs
 	PathHosts    = "/v1/hosts"    // GET: []HostView
 	PathProjects = "/v1/projects" // GET: []ProjectView
@@ -48,6 +48,11 @@ func AttemptsPath(job task.JobID, level uint8, from uint64, limit int) string {
 // task's list of files.
 func OutputPath(job task.JobID, level uint8, index uint64, file int) string {
 	return fmt.Sprintf("%s/levels/%d/tasks/%d/files/%d", JobPath(job), level, index, file)
+}
+
+// OutputsPath is the path below which the outputs of an attempt are stored.
+func OutputsPath(attempt task.AttemptID) string {
+	return PathOutputs + strconv.FormatUint(uint64(attempt), 10) + "/"
 }
 
 // SpecPath is the path of a job's specification, as EncodeSpec wrote it.

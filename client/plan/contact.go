@@ -2,52 +2,39 @@ package plan
 
 import (
 	"time"
-
-	"github.com/sheafgrid/sheaf/protocol"
 )
-
-// How much work is kept in reserve. A call takes its time, and while it does
-// the cores should not stand still: there is one spare task a core, and more
-// where tasks are short.
-const (
-	ahead    = 500 * time.Millisecond // what a reserve should last for
-	maxSpare = 8                      // spare tasks a core
-)
-
-// want is how many further attempts to ask for.
-func (p *planner) want() int {
-	if p.idle.Code != "" || p.rules.Finishing || p.cores == 0 {
-		return 0
-	}
-	spare := 1
-	if p.queue.Pace > 0 {
-		spare = int(min(max((ahead+p.queue.Pace-1)/p.queue.Pace, 1), maxSpare))
-	}
-	unfinished := 0
-	for i := range p.queue.Attempts {
-		if _, gone := p.gone[i]; !gone && !p.queue.Attempts[i].computed() {
-			unfinished++
-		}
-	}
-	return min(p.cores*(1+spare)-unfinished, protocol.MaxWanted, protocol.MaxHeld-len(p.queue.Attempts))
-}
 
 // contact calls a coordinator when there is something to say, and when one
-// asked to be called.
+// asked to be called. What a call would bring waits a little while the cores
+// have enough to do, so that one call carries much.
 func (p *planner) contact() {
 	c := &p.queue.Contact
 	if c.Busy || p.nothingLeft() {
 		return
 	}
-	reports, want := p.count(StageReportable)+p.givenBack(), p.want()
+	p.weigh()
+	reports, by := p.reports()
+	want, low := p.want(), p.low()
 	at, why := c.NotAfter, because(CodeDue, "A coordinator asked to be called by now.")
-	switch {
-	case c.NotAfter.IsZero():
+	earlier := func(t time.Time, reason Reason) {
+		if !t.After(p.now) {
+			t = p.now
+		}
+		if t.Before(at) {
+			at, why = t, reason
+		}
+	}
+	if c.NotAfter.IsZero() {
 		at, why = p.now, because(CodeDue, "It is the first call.")
-	case reports > 0:
-		at, why = p.now, because(CodeReporting, "Results to report: %d.", reports)
-	case want > 0 && !c.Unmet:
-		at, why = p.now, because(CodeWanted, "Room for further tasks: %d.", want)
+	}
+	if reports > 0 {
+		if low {
+			by = p.now
+		}
+		earlier(by, because(CodeReporting, "Results to report: %d.", reports))
+	}
+	if want > 0 && low && !c.Unmet {
+		earlier(p.now, because(CodeWanted, "Room for further tasks: %d.", want))
 	}
 	if at.Before(c.NotBefore) {
 		at = c.NotBefore
@@ -56,7 +43,22 @@ func (p *planner) contact() {
 		p.wake(at)
 		return
 	}
-	p.out.Actions = append(p.out.Actions, Action{Kind: Exchange, Want: max(want, 0), Reason: why})
+	p.out.Actions = append(p.out.Actions, Action{Kind: Exchange, Want: want, Reason: why})
+}
+
+// reports is how many reports a call could carry, and when the first of them
+// must be on its way.
+func (p *planner) reports() (n int, by time.Time) {
+	if n = p.givenBack(); n > 0 {
+		by = p.now // others wait for what this machine does not compute
+	}
+	p.each(StageReportable, func(_ int, a *Attempt) {
+		if t := p.reportBy(a); n == 0 || t.Before(by) {
+			by = t
+		}
+		n++
+	})
+	return n, by
 }
 
 // givenBack is how many reports this decision's actions make at once. What

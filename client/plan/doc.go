@@ -9,6 +9,10 @@
 //     processors nobody could tell.
 //   - No more tasks at once than the rules and the machine allow.
 //   - Tasks begin in the order of their deadlines; none begins after its own.
+//   - What is asked for begins small and at most doubles what is held; it
+//     follows from how long tasks took here, and leaves deadlines room.
+//   - A report waits for others for a second at most, and not at all where the
+//     cores may soon have nothing to do.
 //   - No call before the time that a coordinator asked for, none later than the
 //     one it asked for.
 //   - Every attempt, and the machine as a whole, has a reason in a sentence.

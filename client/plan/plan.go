@@ -43,15 +43,17 @@ type planner struct {
 	cores int    // tasks that may run at once
 	idle  Reason // why none may, where cores is 0
 
-	order []int // attempts by deadline
-	why   []Reason
-	gone  map[int]Kind
-	out   Decision
+	order    []int // attempts by deadline
+	why      []Reason
+	gone     map[int]Kind
+	starting map[int]bool // attempts that this decision starts
+	buffer   buffer
+	out      Decision
 }
 
 // inOrder sorts the attempts by deadline; where two are equal, by number.
 func (p *planner) inOrder() {
-	p.gone = map[int]Kind{}
+	p.gone, p.starting = map[int]Kind{}, map[int]bool{}
 	p.order = make([]int, len(p.queue.Attempts))
 	for i := range p.order {
 		p.order[i] = i
@@ -179,6 +181,7 @@ func (p *planner) start() {
 			p.why[i] = because(CodeWaiting, "It is ready and waits for a core.")
 		default:
 			p.act(Start, i, because(CodeComputing, "A core is free, and its deadline is the next."))
+			p.starting[i] = true
 			free--
 		}
 	})
@@ -190,8 +193,8 @@ const maxTransfers = 4
 // fetch gets what the next tasks need while the earlier ones run: as many as
 // there are cores, so that no more lies on the disk than will soon be used.
 func (p *planner) fetch() {
-	fetching := p.count(StageFetching)
-	room := min(p.cores-fetching-p.ready(), maxTransfers-fetching)
+	fetching, ready := p.count(StageFetching), p.count(StageReady)-len(p.starting)
+	room := min(p.cores-fetching-ready, maxTransfers-fetching)
 	p.each(StageAccepted, func(i int, a *Attempt) {
 		switch {
 		case p.idle.Code != "":
@@ -206,17 +209,6 @@ func (p *planner) fetch() {
 			room--
 		}
 	})
-}
-
-// ready is how many attempts stay ready after this decision's starts.
-func (p *planner) ready() int {
-	n := p.count(StageReady)
-	for _, a := range p.out.Actions {
-		if a.Kind == Start {
-			n--
-		}
-	}
-	return n
 }
 
 // upload sends large outputs. Results that stand are delivered even while

@@ -95,10 +95,6 @@ func TestDecide(t *testing.T) {
 		{"a call is on its way", given(stages(reportable), func(s *situation) { s.queue.Contact = plan.Contact{Busy: true} }), "", "reporting", plan.CodeCalling},
 		{"room, and the last call brought all", given(nil, func(s *situation) { s.queue.Contact.Unmet = false; s.queue.Contact.NotBefore = noon }), "exchange for 4", "", plan.CodeNoWork},
 		{"room, but asked to wait", given(nil, func(s *situation) { s.queue.Contact.Unmet = false }), "", "", plan.CodeNoWork},
-		{"short tasks", given(nil, func(s *situation) {
-			s.queue.Contact.Unmet, s.queue.Contact.NotBefore, s.queue.Pace = false, noon, 100*time.Millisecond
-		}), "exchange for 12", "", plan.CodeNoWork},
-		{"tasks of no length", given(nil, func(s *situation) { s.queue.Contact.Unmet, s.queue.Contact.NotBefore, s.queue.Pace = false, noon, 1 }), "exchange for 18", "", plan.CodeNoWork},
 
 		{"fetches what the cores need", given(stages(accepted, accepted, accepted), nil), "fetch 1, fetch 2", "preparing preparing waiting", plan.CodePreparing},
 		{"starts in the order of deadlines", given([]plan.Attempt{attempt(9, ready), attempt(3, ready), attempt(5, ready)}, nil), "start 3, start 5", "waiting computing computing", plan.CodeComputing},

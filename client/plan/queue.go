@@ -38,13 +38,16 @@ func (s Stage) String() string {
 // Attempt is what the plan must know of one accepted attempt.
 type Attempt struct {
 	ID        task.AttemptID
-	Project   string    // who it is for; as the publisher signed it
-	Memory    uint64    // bytes that it may take
-	Deadline  time.Time // by the local clock
+	Project   string        // who it is for; as the publisher signed it
+	Program   task.Digest   // what it runs, by which its time is expected
+	Memory    uint64        // bytes that it may take
+	Deadline  time.Time     // by the local clock
+	Term      time.Duration // from its beginning to its deadline, as its job says; 0: not known
 	Stage     Stage
 	Cancelled bool      // a coordinator said that nobody waits for it
 	Stopping  bool      // it was told to stop, and is still at it
 	RetryAt   time.Time // after a failed fetch or upload: not before
+	Since     time.Time // it can be reported, where it is StageReportable; zero: since long ago
 }
 
 // busy reports whether something goes on that takes a moment to stop.
@@ -59,7 +62,7 @@ func (a *Attempt) computed() bool { return a.Stage >= StageFinished }
 type Queue struct {
 	Attempts []Attempt // accepted, and not acknowledged
 	Contact  Contact
-	Pace     time.Duration // how long a task took lately; 0: not known
+	Paces    Paces // of the tasks that ran here
 }
 
 // Contact is how things stand with the coordinators. The zero value has never

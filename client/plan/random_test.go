@@ -94,6 +94,10 @@ func (w *world) do(action plan.Action) {
 			w.fail("it asks for work while paused or finishing")
 		case action.Want < 0 || action.Want > protocol.MaxWanted:
 			w.fail("it asks for %d", action.Want)
+		case action.Want > 0 && action.Want > 16+16*w.rules.Cores-w.open():
+			w.fail("it asks for %d and has %d out already", action.Want, w.open())
+		case action.Want > max(2*w.rules.Cores, 2*len(w.queue.Attempts)):
+			w.fail("it holds %d attempts and asks for %d", len(w.queue.Attempts), action.Want)
 		}
 		c.Busy = true
 		w.want = action.Want
@@ -125,6 +129,16 @@ func (w *world) do(action plan.Action) {
 		}
 		w.settle(a, action.Kind)
 	}
+}
+
+// open is how many attempts are not computed.
+func (w *world) open() (n int) {
+	for _, a := range w.queue.Attempts {
+		if a.Stage < plan.StageFinished {
+			n++
+		}
+	}
+	return n
 }
 
 // consent is V2.
@@ -160,7 +174,7 @@ func (w *world) settle(a *plan.Attempt, kind plan.Kind) {
 	case kind == plan.Forget:
 		w.remove(a.ID)
 	case kind == plan.GiveBack:
-		a.Stage = plan.StageReportable
+		a.Stage, a.Since = plan.StageReportable, w.now
 	case a.Stage == plan.StageFetching:
 		a.Stage = plan.StageAccepted
 	case a.Stage == plan.StageRunning:
@@ -194,7 +208,7 @@ func (w *world) happen() {
 	case n == 18:
 		w.rules.Memory = uint64(w.rnd.IntN(3)) << 20
 	case n == 19:
-		w.queue.Pace = time.Duration(w.rnd.IntN(3000)) * time.Millisecond
+		w.queue.Paces.Note(task.Digest{byte(w.rnd.IntN(3))}, time.Duration(w.rnd.IntN(3000))*time.Millisecond)
 	}
 }
 
@@ -215,8 +229,9 @@ func (w *world) advance(a *plan.Attempt) {
 		}
 	case plan.StageRunning:
 		a.Stage = []plan.Stage{plan.StageFinished, plan.StageReportable}[w.rnd.IntN(2)]
+		a.Since = w.now
 	case plan.StageUploading:
-		a.Stage = plan.StageReportable
+		a.Stage, a.Since = plan.StageReportable, w.now
 		if failed {
 			a.Stage, a.RetryAt = plan.StageFinished, w.now.Add(time.Second)
 		}
@@ -240,7 +255,8 @@ func (w *world) answer(projects []string) {
 		w.last++
 		r.Attempts = append(r.Attempts, protocol.Attempt{ID: w.last})
 		w.queue.Attempts = append(w.queue.Attempts, plan.Attempt{
-			ID: w.last, Project: projects[w.rnd.IntN(4)], Memory: uint64(w.rnd.IntN(3)) << 20,
+			ID: w.last, Project: projects[w.rnd.IntN(4)], Memory: uint64(w.rnd.IntN(3)) << 20, Program: task.Digest{byte(w.rnd.IntN(4))},
+			Term:     time.Duration(w.rnd.IntN(3)) * 10 * time.Second,
 			Deadline: w.now.Add(time.Duration(1+w.rnd.IntN(120)) * time.Second),
 		})
 	}

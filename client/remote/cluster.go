@@ -3,6 +3,7 @@ package remote
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -31,6 +32,9 @@ func (r *Remote) Cluster(ctx context.Context) (protocol.ClusterView, error) {
 		view, err = r.clusterAt(ctx, base)
 		return err
 	})
+	if errors.Is(err, ErrOtherCluster) && o.hope != nil {
+		err = fmt.Errorf("%w; besides, %v", o.hope, err) // not the last word: the others may come back
+	}
 	if err != nil {
 		r.mu.Lock()
 		r.trouble = sentence(err)

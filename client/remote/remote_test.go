@@ -216,7 +216,11 @@ func TestWrongClusterIsLookedInto(t *testing.T) {
 	for name, c := range map[string]struct {
 		is   task.ClusterID
 		want error
-	}{"coming up": {task.ClusterID{}, context.DeadlineExceeded}, "another": {task.ClusterID{9}, remote.ErrOtherCluster}} {
+	}{
+		"coming up":          {task.ClusterID{}, context.DeadlineExceeded},
+		"has just come up":   {view().Cluster, context.DeadlineExceeded},
+		"belongs to another": {task.ClusterID{9}, remote.ErrOtherCluster},
+	} {
 		synctest.Test(t, func(t *testing.T) {
 			n := newNetwork(t)
 			defer n.close()
@@ -236,6 +240,22 @@ func TestWrongClusterIsLookedInto(t *testing.T) {
 			}
 		})
 	}
+}
+
+// Where one address belongs to another cluster and the others do not answer,
+// that is an outage.
+func TestOneOfAnotherClusterAmongSilent(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := newNetwork(t)
+		defer n.close()
+		other := view()
+		other.Cluster[0]++
+		n.serve("b:80", text(200, "application/json", asJSON(t, other)))
+		r := n.open("http://a", "http://b")
+		if _, err := r.Cluster(t.Context()); errors.Is(err, remote.ErrOtherCluster) || !errors.Is(err, remote.ErrUnreachable) || !strings.Contains(err.Error(), "another cluster") {
+			t.Errorf("got %v, want ErrUnreachable, and a word about the other cluster", err)
+		}
+	})
 }
 
 func TestEndsWithItsContext(t *testing.T) {

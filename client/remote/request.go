@@ -3,7 +3,6 @@ package remote
 import (
 	"bytes"
 	"context"
-	"errors"
 	"fmt"
 	"net/http"
 
@@ -73,17 +72,16 @@ func (r *Remote) sendTo(ctx context.Context, base string, frame []byte) (*protoc
 	return reply, nil
 }
 
-// misdirected looks behind "this is another cluster": a coordinator that has
-// just come up does not know its own yet, and one at a reused address must not
-// end what the other members can still do.
+// misdirected looks behind "this is another cluster" by asking which one it is.
+// A coordinator that is coming up, or was when it refused, is asked again. One
+// that does belong to another cluster, perhaps at a reused address, is passed
+// over: it ends nothing that the other members can still do.
 func (r *Remote) misdirected(ctx context.Context, base string, err error) error {
 	if !protocol.HasCode(err, protocol.CodeWrongCluster) {
 		return err
 	}
-	var refusal *protocol.Error
-	errors.As(err, &refusal)
 	if _, err := r.clusterAt(ctx, base); err != nil {
 		return err
 	}
-	return fmt.Errorf("%s %w: %s", base, ErrOtherCluster, refusal.Text)
+	return fmt.Errorf("%w: %s %w", ErrUnreachable, base, errNotReady)
 }

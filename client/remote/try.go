@@ -25,6 +25,7 @@ type round struct {
 	advice                time.Duration // the longest pause that somebody asked for
 	worst                 error         // the error that says most
 	weight                int
+	hope                  error // of one that may be the right one, and did not answer
 }
 
 func (o *round) add(err error) {
@@ -48,6 +49,9 @@ func (o *round) add(err error) {
 	}
 	if weight > o.weight {
 		o.worst, o.weight = err, weight
+	}
+	if !errors.Is(err, ErrOtherCluster) {
+		o.hope = err
 	}
 }
 

@@ -26,7 +26,7 @@ const (
 // again: that may be the line, or a mistake of this program.
 const malformedTries = 5
 
-// Upload stores a blob under path, which is protocol.PathBlobs or PathOutputs,
+// Upload stores a blob under path, which is protocol.PathBlobs or an attempt's OutputsPath,
 // signed by key. open gives the plain bytes from the beginning, each time that
 // they are sent. Storing a blob again changes nothing, so it is sent until it
 // is stored, refused for good, or ctx ends.

@@ -67,3 +67,36 @@ func TestIdleClusterKnowsTheTime(t *testing.T) {
 		c.Check()
 	})
 }
+
+// A large result that comes after its deadline still counts where the task
+// waits for one; nobody else may upload for the attempt, and not more than the
+// task may leave.
+func TestLateLargeResultCounts(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := coordinatortest.New(t, 3)
+		defer c.Stop()
+		p := c.NewPublisher(1, program(t))
+		id := p.Submit(spec(t, 1, 1))
+		large := strings.Repeat("large ", 20_000)
+		h := c.NewHost(1, func(*task.Task) (task.Exit, map[string]string) {
+			return 0, map[string]string{task.OutputDir + "large.txt": large}
+		})
+		other := c.NewHost(2, honest)
+		attempt := h.Contact(1).Attempts[0]
+		path := protocol.OutputsPath(attempt.ID)
+		if err := other.Upload(path, []byte("not mine")); err == nil || !strings.Contains(err.Error(), "403") {
+			t.Errorf("another host uploaded: %v", err)
+		}
+		if err := h.Upload(path, make([]byte, attempt.Task.Limits.Output+1)); err == nil || !strings.Contains(err.Error(), "413") {
+			t.Errorf("more than the task may leave was uploaded: %v", err)
+		}
+		time.Sleep(2 * time.Minute)
+		h.Contact(0)
+		if len(h.Acked) != 1 {
+			t.Error("a late result was refused although its task waits")
+		}
+		if v := work(t, c, id, []*coordinatortest.Host{h}, nil); v.State != "done" || v.Levels[0].Failed != 0 {
+			t.Errorf("the job ended as %+v", v)
+		}
+	})
+}

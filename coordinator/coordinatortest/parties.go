@@ -250,7 +250,7 @@ func (h *Host) report(a *protocol.Attempt) protocol.Report {
 	if list.Size() > protocol.MaxInline {
 		r.Inline = nil
 		for _, b := range contents {
-			if err := h.Upload(protocol.PathOutputs, b); err != nil {
+			if err := h.Upload(protocol.OutputsPath(a.ID), b); err != nil {
 				h.c.TB.Fatal(err)
 			}
 		}

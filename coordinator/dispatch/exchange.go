@@ -94,17 +94,13 @@ func (d *Dispatcher) begin(c *contact) (repeated bool, answer state.Answer, err 
 		repeated, answer = known, r.Answer
 		c.facts, c.seen = h.Facts, h.Seen
 		c.host = schedule.Host{
-			ID: id, Account: h.Account, Open: s.OpenCount(id), MayHold: mayHold(c.exchange.Facts.Cores),
+			ID: id, Account: h.Account, Open: s.OpenCount(id), MayHold: protocol.MayHold(int(c.exchange.Facts.Cores)),
 			Memory: c.exchange.Facts.Memory, Allow: c.exchange.Allow, AllowAll: c.exchange.AllowAll,
 		}
 		c.dropped = lost(s, id, &c.exchange, c.request.Number)
 	})
 	return repeated, answer, err
 }
-
-// mayHold is how many attempts a host may have out: enough to be busy between
-// contacts, too few to hoard.
-func mayHold(cores uint16) int { return min(16+16*int(cores), protocol.MaxHeld) }
 
 // lost are the open attempts that the host neither holds nor reports. The
 // answers that handed them out have reached it, since it has sent a later

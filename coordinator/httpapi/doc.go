@@ -76,7 +76,7 @@ func New(cfg Config) *Server {
 	s.mux.HandleFunc("GET "+protocol.PathDigest, s.serveDigest)
 	s.mux.HandleFunc("GET "+protocol.PathBlobs+"{digest}", s.serveBlob)
 	s.mux.HandleFunc("PUT "+protocol.PathBlobs+"{digest}", s.servePutBlob)
-	s.mux.HandleFunc("PUT "+protocol.PathOutputs+"{digest}", s.servePutOutput)
+	s.mux.HandleFunc("PUT "+protocol.PathOutputs+"{attempt}/{digest}", s.servePutOutput)
 	s.fresh("GET "+protocol.PathJobs, s.serveJobs)
 	s.fresh("GET "+protocol.PathJobs+"/{job}", s.serveJob)
 	s.fresh("GET "+protocol.PathJobs+"/{job}/spec", s.serveSpec)

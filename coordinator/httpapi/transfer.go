@@ -10,6 +10,7 @@ import (
 
 	"github.com/klauspost/compress/zstd"
 
+	"github.com/sheafgrid/sheaf/coordinator/state"
 	"github.com/sheafgrid/sheaf/protocol"
 	"github.com/sheafgrid/sheaf/storage"
 	"github.com/sheafgrid/sheaf/task"
@@ -51,31 +52,54 @@ func (s *Server) sendBlob(w http.ResponseWriter, r *http.Request, b storage.Blob
 
 // servePutBlob takes a blob of a publisher's.
 func (s *Server) servePutBlob(w http.ResponseWriter, r *http.Request) {
-	s.put(w, r, s.cfg.Public, func(v view, key task.Key) error {
+	s.put(w, r, s.cfg.Public, func(v view, key task.Key) (most int64, err error) {
 		if !v.MayPublish(key) {
-			return protocol.Refuse(protocol.CodeNotAllowed, "account %s may not publish in this cluster; ask its operator", key)
+			return 0, protocol.Refuse(protocol.CodeNotAllowed, "account %s may not publish in this cluster; ask its operator", key)
 		}
-		return nil
+		return task.MaxInputSize, nil
 	})
 }
 
-// servePutOutput takes an output of a host that has something to compute.
+// servePutOutput takes an output of an attempt that may still be reported, late
+// ones included.
 func (s *Server) servePutOutput(w http.ResponseWriter, r *http.Request) {
-	s.put(w, r, s.cfg.Outputs, func(v view, key task.Key) error {
-		id, _, ok := v.HostByKey(key)
-		if !ok {
-			return protocol.Refuse(protocol.CodeUnknownKey, "host %s is not enrolled in this cluster", key)
+	id, err := strconv.ParseUint(r.PathValue("attempt"), 10, 64)
+	if err != nil {
+		s.fail(w, protocol.Refuse(protocol.CodeMalformed, "want the id of an attempt, got %q", r.PathValue("attempt")))
+		return
+	}
+	s.put(w, r, s.cfg.Outputs, func(v view, key task.Key) (most int64, err error) {
+		host, _, known := v.HostByKey(key)
+		a, ok := v.Attempt(task.AttemptID(id))
+		switch {
+		case ok && known && a.Host == host && (a.State == state.AttemptOpen || a.State == state.AttemptExpired):
+			return v.maxOutput(a), nil
+		case !s.cfg.Node.Serving():
+			// The leader, which gave it, may be ahead of this node.
+			return 0, &protocol.Error{Code: protocol.CodeOverloaded, Text: fmt.Sprintf("attempt %d is not known here yet", id), RetryMillis: 300}
+		case !known:
+			return 0, protocol.Refuse(protocol.CodeUnknownKey, "host %s is not enrolled in this cluster", key)
 		}
-		if v.OpenCount(id) == 0 {
-			return protocol.Refuse(protocol.CodeNotAllowed, "host %s has no task whose outputs it could upload", key)
-		}
-		return nil
+		return 0, protocol.Refuse(protocol.CodeNotAllowed, "attempt %d is not one that host %s could upload outputs of", id, key)
 	})
 }
+
+// maxOutput is the most bytes that an output of an attempt may have.
+func (v view) maxOutput(a *state.Attempt) int64 {
+	st := v.Stage(a.Stage)
+	_, spec := v.Job(st.Job)
+	if st.Level > 0 {
+		return int64(spec.Reduce.Limits.Output)
+	}
+	return int64(spec.Limits.Output)
+}
+
+// mayUpload says how many bytes a key may upload, or why none.
+type mayUpload func(v view, key task.Key) (most int64, err error)
 
 // put stores an upload. It takes the whole body and answers alike whether the
 // blob was there or not (T3).
-func (s *Server) put(w http.ResponseWriter, r *http.Request, to Store, allowed func(view, task.Key) error) {
+func (s *Server) put(w http.ResponseWriter, r *http.Request, to Store, allowed mayUpload) {
 	err := s.storeUpload(w, r, to, allowed)
 	if err != nil {
 		s.fail(w, err)
@@ -84,7 +108,7 @@ func (s *Server) put(w http.ResponseWriter, r *http.Request, to Store, allowed f
 	w.WriteHeader(http.StatusNoContent)
 }
 
-func (s *Server) storeUpload(w http.ResponseWriter, r *http.Request, to Store, allowed func(view, task.Key) error) error {
+func (s *Server) storeUpload(w http.ResponseWriter, r *http.Request, to Store, allowed mayUpload) error {
 	digest, err := task.ParseDigest(r.PathValue("digest"))
 	if err != nil {
 		return protocol.Refuse(protocol.CodeMalformed, "%v", err)
@@ -96,7 +120,8 @@ func (s *Server) storeUpload(w http.ResponseWriter, r *http.Request, to Store, a
 	if !protocol.VerifyUpload(key, s.cfg.Cluster, digest, protocol.DecodeSignature(r.Header.Get(protocol.HeaderSignature))) {
 		return protocol.Refuse(protocol.CodeBadSignature, "the upload is not signed by key %s", key)
 	}
-	s.view(func(v view) { err = allowed(v, key) })
+	var most int64
+	s.view(func(v view) { most, err = allowed(v, key) })
 	if err != nil {
 		return err
 	}
@@ -105,6 +130,9 @@ func (s *Server) storeUpload(w http.ResponseWriter, r *http.Request, to Store, a
 		return err
 	}
 	defer done()
+	if size > most {
+		return protocol.Refuse(protocol.CodeTooLarge, "blob %s has %d bytes, at most %d are allowed", digest.Short(), size, most)
+	}
 	return uploadRefusal(digest, to.Put(r.Context(), digest, size, body))
 }
 
