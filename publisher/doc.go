@@ -4,7 +4,8 @@
 // verifies such a folder offline.
 //
 //   - Load reads a job file, and JobFile.Plan turns it into a specification
-//     with the blobs that it names.
+//     with the blobs that it names; LoadProgram makes of a compiler's output
+//     what is shipped.
 //   - BuildLineIndex cuts a file into tasks; CheckLineIndex is how a
 //     coordinator makes sure that a publisher did it right.
 //   - Fetch writes a job's results into a folder, from any Source.

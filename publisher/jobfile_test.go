@@ -285,7 +285,7 @@ func TestTwoProgramsOfOneNameAreTwoApps(t *testing.T) {
 }
 
 func FuzzJobFile(f *testing.F) {
-	for _, dir := range []string{"digits", "primes"} {
+	for _, dir := range []string{"digits", "means", "primes"} {
 		b, err := os.ReadFile("../examples/" + dir + "/job.yaml")
 		if err != nil {
 			f.Fatal(err)

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"path/filepath"
 
@@ -31,15 +30,9 @@ type Version struct {
 	Meter   uint16
 }
 
-const (
-	// maxProgramFile bounds a program as a compiler leaves it. Debug
-	// information often takes most of it, and is stripped.
-	maxProgramFile = 256 << 20
-
-	// maxTaskInputs is how much the inputs of one task may have together, in
-	// bytes: a volunteer's sandbox holds them in memory.
-	maxTaskInputs = int64(2) << 30
-)
+// maxTaskInputs is how much the inputs of one task may have together, in bytes:
+// a volunteer's sandbox holds them in memory.
+const maxTaskInputs = int64(2) << 30
 
 // Plan reads the files that the job names. Programs are stripped, and checked
 // as volunteers check them; large files are read once and never kept. Its
@@ -104,32 +97,17 @@ func (f *JobFile) planPrograms(p *Plan) error {
 	return nil
 }
 
-// program reads a program and makes of it what is signed and shipped.
+// program is a program as it is signed and shipped.
 func (f *JobFile) program(key, name string, limits task.Limits) (Blob, error) {
 	path := f.local(name)
-	file, local, err := openLocal(path)
-	if err != nil {
+	b, err := LoadProgram(path, limits.Memory)
+	switch {
+	case errors.Is(err, ErrProgram):
+		return Blob{}, f.fail(key, "%q %w", clip(name), err)
+	case err != nil:
 		return Blob{}, f.fileError(key, name, err)
 	}
-	defer file.Close()
-	if local.size > maxProgramFile {
-		return Blob{}, f.fail(key, "%q has %d bytes, at most %d are read; build without debug information", clip(name), local.size, maxProgramFile)
-	}
-	b, err := io.ReadAll(io.LimitReader(file, maxProgramFile))
-	if err != nil {
-		return Blob{}, f.fileError(key, name, err)
-	}
-	stripped, err := wasm.Strip(b)
-	if err == nil {
-		_, err = wasm.Check(stripped, wasm.ProgramRules(uint32(limits.Memory/task.WasmPage)))
-	}
-	if err == nil {
-		_, err = wasm.Rewrite(stripped, wasm.CurrentMeter)
-	}
-	if err != nil {
-		return Blob{}, f.fail(key, "%q: %w", clip(name), err)
-	}
-	return memoryBlob("program "+name, path, stripped), nil
+	return memoryBlob("program "+name, path, b), nil
 }
 
 func (f *JobFile) planInputs(ctx context.Context, p *Plan) error {

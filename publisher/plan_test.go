@@ -3,6 +3,7 @@ package publisher_test
 import (
 	"bytes"
 	"context"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
@@ -30,7 +31,7 @@ var program = []byte("\x00asm\x01\x00\x00\x00" +
 // withNote is a program with a custom section, as debug builds have.
 func withNote(note string) []byte {
 	section := append([]byte{4}, []byte("note"+note)...)
-	return append(append(bytes.Clone(program), 0, byte(len(section))), section...)
+	return append(binary.AppendUvarint(append(bytes.Clone(program), 0), uint64(len(section))), section...)
 }
 
 // jobFolder makes a folder with files in it.
@@ -136,6 +137,20 @@ func TestPlanShipsTheStrippedProgram(t *testing.T) {
 	}
 }
 
+func TestProgramMayBeLargeBeforeItIsStripped(t *testing.T) {
+	dir := jobFolder(t, map[string]string{"a.wasm": string(withNote(strings.Repeat("x", 33<<20))), "b.wasm": "int main() {}"})
+	b, err := publisher.LoadProgram(filepath.Join(dir, "a.wasm"), task.MaxMemory)
+	if err != nil || !bytes.Equal(b, program) {
+		t.Errorf("with 33 MiB of debug information: got %d bytes, %v; want the %d without", len(b), err, len(program))
+	}
+	if _, err := publisher.LoadProgram(filepath.Join(dir, "b.wasm"), task.MaxMemory); !errors.Is(err, publisher.ErrProgram) || !errors.Is(err, wasm.ErrNotWasm) {
+		t.Errorf("no WebAssembly: got %v, want ErrProgram and ErrNotWasm", err)
+	}
+	if _, err := publisher.LoadProgram(filepath.Join(dir, "c.wasm"), task.MaxMemory); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("no file: got %v, want fs.ErrNotExist", err)
+	}
+}
+
 func TestPlanLines(t *testing.T) {
 	var text strings.Builder
 	for i := range 2500 {
@@ -181,7 +196,7 @@ func TestPlanRefuses(t *testing.T) {
 	}{
 		{"no program", map[string]string{"job.yaml": job}, fs.ErrNotExist, []string{"job.yaml:2: program: there is no file ", "a.wasm; paths begin at the job file's folder"}},
 		{"a folder", map[string]string{"job.yaml": job, "a.wasm/x": ""}, nil, []string{"program: ", "it is a folder, want a file"}},
-		{"not WebAssembly", map[string]string{"job.yaml": job, "a.wasm": "int main() {}"}, wasm.ErrNotWasm, []string{"job.yaml:2: program: \"a.wasm\": not a WebAssembly core module"}},
+		{"not WebAssembly", map[string]string{"job.yaml": job, "a.wasm": "int main() {}"}, wasm.ErrNotWasm, []string{"job.yaml:2: program: \"a.wasm\" cannot be run by volunteers: not a WebAssembly core module"}},
 		{"an import", map[string]string{"job.yaml": job, "a.wasm": needs}, wasm.ErrImport, []string{"job.yaml:2: program:", "foo"}},
 		{"reduction", map[string]string{"job.yaml": job + "reduce:\n  program: b.wasm\n", "a.wasm": string(program), "b.wasm": "x"}, wasm.ErrNotWasm, []string{"job.yaml:5: reduce.program:"}},
 		{"no input", map[string]string{"job.yaml": job + "inputs: [in/x.csv]\n", "a.wasm": string(program)}, fs.ErrNotExist, []string{"job.yaml:4: inputs[0]: there is no file ", filepath.Join("in", "x.csv")}},

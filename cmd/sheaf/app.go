@@ -3,13 +3,16 @@ package main
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"path/filepath"
 	"strings"
 
 	"github.com/sheafgrid/sheaf/client/identity"
 	"github.com/sheafgrid/sheaf/protocol"
+	"github.com/sheafgrid/sheaf/publisher"
 	"github.com/sheafgrid/sheaf/task"
 	"github.com/sheafgrid/sheaf/wasm"
 )
@@ -36,18 +39,15 @@ You sign the build with your account's key, which no coordinator has; volunteers
 
 // Run publishes the build.
 func (c *appPublishCommand) Run(a *app) error {
-	module, err := readLimited(c.Program, 32<<20)
+	module, err := loadProgram(c.Program, task.MaxMemory)
 	if err != nil {
-		return fmt.Errorf("program: %w", err)
-	}
-	if _, err := wasm.Check(module, wasm.ProgramRules(uint32(task.MaxMemory/task.WasmPage))); err != nil {
-		return fmt.Errorf("%s cannot be run by volunteers: %w", c.Program, err)
-	}
-	if module, err = wasm.Strip(module); err != nil {
-		return fmt.Errorf("%s: %w", c.Program, err)
+		return err
 	}
 	if c.App == "" {
 		c.App = strings.ToLower(strings.TrimSuffix(filepath.Base(c.Program), filepath.Ext(c.Program)))
+	}
+	if err := task.CheckHandle(c.Project); err != nil {
+		return failure{fmt.Errorf("--project: %w", err), exitUsage}
 	}
 	if err := task.CheckHandle(c.App); err != nil {
 		return failure{fmt.Errorf("app: %w; give one with --app", err), exitUsage}
@@ -64,7 +64,7 @@ func (c *appPublishCommand) Run(a *app) error {
 	}
 	done, err := s.publish(a.ctx, c.Project, c.App, digest, wasm.CurrentMeter)
 	if err != nil {
-		return err
+		return ifNotFound(err, "run: sheaf project create "+c.Project)
 	}
 	if a.json {
 		a.print(map[string]any{"project": c.Project, "app": c.App, "program": digest, "meter": wasm.CurrentMeter, "existed": done.Existed})
@@ -72,6 +72,22 @@ func (c *appPublishCommand) Run(a *app) error {
 	}
 	a.say("Published %s of project %s: %s, %s, signed by %s.", c.App, c.Project, digest.Short(), bytesText(int64(len(module))), s.name())
 	return nil
+}
+
+// loadProgram reads a program as volunteers would run it, with memory as its
+// limit, in bytes. What is published, what a job names and what is tried by
+// hand all go this way.
+func loadProgram(path string, memory uint64) ([]byte, error) {
+	module, err := publisher.LoadProgram(path, memory)
+	switch {
+	case errors.Is(err, publisher.ErrProgram):
+		return nil, fmt.Errorf("%s %w", path, err)
+	case errors.Is(err, fs.ErrNotExist):
+		return nil, fmt.Errorf("there is no file %s", path)
+	case err != nil:
+		return nil, fmt.Errorf("program %s: %w", path, err)
+	}
+	return module, nil
 }
 
 // publish signs and publishes an uploaded program.

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"os"
@@ -65,7 +66,7 @@ func (c *benchKillCommand) Run(a *app) error {
 	}
 	f, err := newFleet(dir)
 	if err != nil {
-		return err
+		return errors.Join(err, os.RemoveAll(dir))
 	}
 	defer func() {
 		f.stop()
@@ -277,6 +278,6 @@ func (k *killer) report() {
 		return
 	}
 	k.say("")
-	k.say("%d of %d rounds completed; %d leaders killed, all coordinators at once %d times; %d accepted reports, %d lost; %d credited twice; states equal after %d; %s; %.1f s.",
-		r.Completed, r.Rounds, r.LeadersKilled, r.AllKilled, r.Reports, r.ReportsLost, r.CreditedTwice, r.StatesEqual, plural(r.Roots, "result root"), r.Seconds)
+	k.say("%d of %d rounds completed; %d leaders killed, all coordinators at once %d times; %d accepted reports, %d lost; %d credited twice; states equal after %d; %s; %s.",
+		r.Completed, r.Rounds, r.LeadersKilled, r.AllKilled, r.Reports, r.ReportsLost, r.CreditedTwice, r.StatesEqual, plural(r.Roots, "result root"), durationText(time.Duration(r.Seconds*float64(time.Second))))
 }

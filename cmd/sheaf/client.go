@@ -22,8 +22,8 @@ import (
 type clientCommand struct {
 	Join    []string `help:"URL of any of the cluster's coordinators." required:"" placeholder:"URL"`
 	Allow   []string `help:"Projects that may compute here, by name, or all. Nothing runs of any other." placeholder:"PROJECT"`
-	Account string   `help:"File of the account's key, made if it is not there; one account may have many machines." default:"${accountFile}" type:"path" placeholder:"FILE"`
-	Data    string   `help:"Data folder of this machine's client: keys, journal, cache." default:"${dataHome}/client" type:"path" placeholder:"DIR"`
+	Account string   `help:"File of the account's key, made if it is not there; one account may have many machines. Default: ${default}." default:"${accountFile}" type:"path" placeholder:"FILE"`
+	Data    string   `help:"Data folder of this machine's client: keys, journal, cache. Default: ${default}." default:"${dataHome}/client" type:"path" placeholder:"DIR"`
 	Cores   int      `help:"Tasks at once; 0: half of the processors." default:"0" placeholder:"N"`
 	Memory  int64    `help:"Memory that one task may take, in MiB." default:"1024" placeholder:"MIB"`
 	Name    string   `help:"Name of this machine and account, shown to others; default: drawn from the keys." placeholder:"NAME"`
@@ -53,6 +53,9 @@ func (c *clientCommand) Run(a *app) error {
 	rules, err := c.rules()
 	if err != nil {
 		return failure{err, exitUsage}
+	}
+	if err := ownFolder(c.Data, coordinatorMark, "a coordinator"); err != nil {
+		return err
 	}
 	level := slog.LevelWarn
 	if c.Verbose {
@@ -101,6 +104,9 @@ func (c *clientCommand) Run(a *app) error {
 }
 
 func (c *clientCommand) rules() (plan.Rules, error) {
+	if err := inRange("--memory", c.Memory, 1, int64(task.MaxMemory>>20), "MiB"); err != nil {
+		return plan.Rules{}, err
+	}
 	r := plan.Rules{Cores: c.Cores, Memory: uint64(c.Memory) << 20}
 	if c.Cores == 0 {
 		r.Cores = max(1, runtime.NumCPU()/2)

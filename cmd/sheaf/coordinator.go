@@ -4,6 +4,7 @@ import (
 	"crypto/rand"
 	"fmt"
 	"log/slog"
+	"net/url"
 	"os"
 	"path/filepath"
 
@@ -16,7 +17,7 @@ import (
 
 type coordinatorCommand struct {
 	Data      string     `help:"Data folder of this node, made if it is not there." required:"" placeholder:"DIR"`
-	Listen    string     `help:"Address for clients and browsers." default:"127.0.0.1:7710" placeholder:"HOST:PORT"`
+	Listen    string     `help:"Address for clients and browsers. Default: ${default}." default:"127.0.0.1:7710" placeholder:"HOST:PORT"`
 	Raft      string     `help:"Address for the other coordinators; default: --listen with a port 1000 higher. Its traffic is not encrypted: keep it on a network of your own." placeholder:"HOST:PORT"`
 	Advertise string     `help:"URL under which clients reach this node, if not that of --listen." placeholder:"URL"`
 	Name      string     `help:"Name of a new node; drawn if not given." placeholder:"NAME"`
@@ -50,6 +51,9 @@ func (c *coordinatorCommand) Run(a *app) error {
 		Dir: c.Data, Listen: c.Listen, Raft: c.Raft, Advertise: c.Advertise, Name: task.NodeID(c.Name),
 		Join: c.Join, Token: c.Token, Quota: c.Quota, Logger: log,
 	}
+	if err := c.check(); err != nil {
+		return err
+	}
 	if c.Bootstrap {
 		if c.Join != "" {
 			return failure{fmt.Errorf("--bootstrap makes a new cluster, --join joins one: give only one of them"), exitUsage}
@@ -78,6 +82,17 @@ func (c *coordinatorCommand) Run(a *app) error {
 		a.say("Submit a job:       sheaf job submit FILE --server %s", info.URL)
 	}
 	return node.Run(a.ctx)
+}
+
+// check refuses what would only fail later, or for ever.
+func (c *coordinatorCommand) check() error {
+	if u, err := url.Parse(c.Join); c.Join != "" && (err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "") {
+		return failure{fmt.Errorf("--join %q: want the URL of a member, like http://127.0.0.1:7711", c.Join), exitUsage}
+	}
+	if c.Quota < 0 {
+		return failure{fmt.Errorf("--quota %d: want a number of bytes, or 0 for no limit", c.Quota), exitUsage}
+	}
+	return ownFolder(c.Data, clientMark, "a volunteer's client")
 }
 
 // bootstrap says what a new cluster is to be like. Its operator's account is

@@ -81,6 +81,9 @@ func (c *demoCommand) Run(a *app) error {
 	}
 	f, err := newFleet(dir)
 	if err != nil {
+		if remove {
+			err = errors.Join(err, os.RemoveAll(dir))
+		}
 		return err
 	}
 	d := &demo{app: a, fleet: f, screen: newDemoScreen(a), began: time.Now()}
@@ -265,8 +268,9 @@ func (d *demo) loseLeader(ctx context.Context) error {
 	}); err != nil {
 		return err
 	}
-	d.result.LeaderlessMS = time.Since(killed).Milliseconds()
-	d.screen.event("%s leads after %d ms", next.name, d.result.LeaderlessMS)
+	leaderless := time.Since(killed)
+	d.result.LeaderlessMS = leaderless.Milliseconds()
+	d.screen.event("%s leads after %s", next.name, durationText(leaderless))
 	if err := d.start(lead); err != nil {
 		return err
 	}

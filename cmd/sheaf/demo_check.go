@@ -324,13 +324,13 @@ func (d *demo) report() {
 	d.say("  wrong results returned      %d, accepted %d (every task was recomputed here)", r.WrongReturned, r.WrongAccepted)
 	d.say("  liars caught                %s", strings.Join(r.LiarsCaught, ", "))
 	d.say("  volunteer lost              %s", r.VolunteerLost)
-	d.say("  leader killed               %s; the cluster was without one for %d ms", r.LeaderKilled, r.LeaderlessMS)
+	d.say("  leader killed               %s; the cluster was without one for %s", r.LeaderKilled, durationText(time.Duration(r.LeaderlessMS)*time.Millisecond))
 	d.say("  accepted reports lost       %d", r.ReportsLost)
 	d.say("  tasks credited twice        %d", r.CreditedTwice)
 	d.say("  coordinators' states        %s", map[bool]string{true: "equal", false: "DIFFERENT"}[r.StatesEqual])
 	d.say("  sheaf verify                %s", map[bool]string{true: "every output belongs to the result root", false: "FAILED"}[r.Verified])
 	d.say("  result root                 %s", r.Root)
-	d.say("  time                        %.1f s", r.Seconds)
+	d.say("  time                        %s", durationText(time.Duration(r.Seconds*float64(time.Second))))
 	for _, p := range r.Problems {
 		d.say("PROBLEM: %s", p)
 	}

@@ -215,7 +215,7 @@ func (f *fleet) pids() string {
 
 // waitFor waits until something holds, looking often.
 func (f *fleet) waitFor(ctx context.Context, limit time.Duration, what string, holds func() bool) error {
-	ctx, cancel := context.WithTimeoutCause(ctx, limit, fmt.Errorf("waited %s for %s", limit, what))
+	ctx, cancel := context.WithTimeoutCause(ctx, limit, fmt.Errorf("waited %s for %s", durationText(limit), what))
 	defer cancel()
 	tick := time.NewTicker(20 * time.Millisecond)
 	defer tick.Stop()

@@ -29,6 +29,9 @@ func (*jobListCommand) Help() string {
 
 // Run lists jobs.
 func (c *jobListCommand) Run(a *app) error {
+	if err := inRange("--limit", int64(c.Limit), 1, 1e6, "jobs"); err != nil {
+		return err
+	}
 	s, err := c.reader(a)
 	if err != nil {
 		return err
@@ -38,7 +41,7 @@ func (c *jobListCommand) Run(a *app) error {
 	if err := s.remote.GetJSON(a.ctx, protocol.PathJobs, &jobs, s.key); err != nil {
 		return err
 	}
-	jobs = jobs[:min(len(jobs), max(0, c.Limit))]
+	jobs = jobs[:min(len(jobs), c.Limit)]
 	if a.json {
 		a.print(jobs)
 		return nil
@@ -63,7 +66,7 @@ type jobShowCommand struct {
 
 // Help is printed below the flags.
 func (*jobShowCommand) Help() string {
-	return "Example:\n\n    sheaf job show k3j2q7xw5mznh4ta --server http://127.0.0.1:7710\n\nWhile a job runs, only its publisher sees what was accepted so far; anyone sees what is final."
+	return "Example:\n\n    sheaf job show k3j2q7xw5mznh4ta --server http://127.0.0.1:7710\n\nWhile a job runs, only its publisher sees what was accepted so far; anyone sees what is final. Of tasks that ended with an error, each error is shown with the number of its tasks and what the first of them wrote. The exit code is 0 however the job stands."
 }
 
 // Run shows a job.
@@ -77,43 +80,19 @@ func (c *jobShowCommand) Run(a *app) error {
 	if err != nil {
 		return err
 	}
+	kinds, err := s.taskErrors(a.ctx, j)
+	if err != nil {
+		return err
+	}
 	if a.json {
-		a.print(j)
+		a.print(struct {
+			protocol.JobView
+			TaskErrors []taskError `json:"task_errors,omitempty"`
+		}{j, kinds})
 		return nil
 	}
 	showJob(a, j)
-	return s.showErrors(a, j)
-}
-
-// maxErrorsShown is how many tasks that went wrong are told one by one.
-const maxErrorsShown = 5
-
-// showErrors tells how the first tasks that went wrong ended.
-func (s *session) showErrors(a *app, j protocol.JobView) error {
-	for _, l := range j.Levels {
-		if l.Errors+l.Failed == 0 {
-			continue
-		}
-		var page protocol.ResultPage
-		if err := s.remote.GetJSON(a.ctx, protocol.ResultsPath(j.Job, l.Level, 0, protocol.MaxPage), &page, nil); err != nil {
-			return err
-		}
-		shown := 0
-		for _, r := range page.Results {
-			if r.Exit == 0 || shown == maxErrorsShown {
-				continue
-			}
-			shown++
-			why := r.Ended
-			if r.Why != "" {
-				why += ": " + r.Why
-			}
-			a.say("    level %d, task %d: %s", l.Level, r.Index, why)
-		}
-		if more := l.Errors + l.Failed - uint64(shown); more > 0 {
-			a.say("    and %d more; all of them are in results-%d.ndjson of a fetch", more, l.Level)
-		}
-	}
+	showTaskErrors(a, j, kinds)
 	return nil
 }
 
@@ -123,10 +102,7 @@ func showJob(a *app, j protocol.JobView) {
 	a.say("  state        %s", j.State)
 	a.say("  check        %s by volunteers of %s", plural(uint64(j.Replicate), "result"), plural(uint64(j.Replicate), "different account"))
 	for _, l := range j.Levels {
-		name := "tasks"
-		if l.Level > 0 {
-			name = fmt.Sprintf("reduction %d", l.Level)
-		}
+		name := levelName(l.Level)
 		text := fmt.Sprintf("%d of %d final, %d begun", l.Released, l.Tasks, l.Begun)
 		if l.Failed > 0 {
 			text += fmt.Sprintf(", %d failed", l.Failed)
@@ -154,6 +130,14 @@ func showJob(a *app, j protocol.JobView) {
 	}
 }
 
+// levelName is what a level of a job is called.
+func levelName(level uint8) string {
+	if level == 0 {
+		return "tasks"
+	}
+	return fmt.Sprintf("reduction %d", level)
+}
+
 type jobCancelCommand struct {
 	Job         task.JobID `arg:"" help:"The job's id."`
 	serverFlags `embed:""`
@@ -173,7 +157,7 @@ func (c *jobCancelCommand) Run(a *app) error {
 	defer s.remote.Close()
 	done, err := s.call(a.ctx, protocol.PurposeCancel, protocol.Cancel{Job: c.Job})
 	if err != nil {
-		return err
+		return ifNotFound(err, seeJobs)
 	}
 	switch {
 	case a.json:

@@ -24,6 +24,7 @@ const (
 	exitUsage       = 2   // the command line is wrong
 	exitInvalid     = 3   // what was checked is not right: verify, demo
 	exitUnavailable = 4   // no coordinator could be reached; the same command may work later
+	exitTaskErrors  = 5   // the job that was watched is done, but tasks of it ended with an error
 	exitInterrupted = 130 // Ctrl-C
 )
 
@@ -47,7 +48,7 @@ type commands struct {
 
 const description = `An open utility for donated computing: volunteers' machines compute for science, and every result is checked.
 
-Exit codes: 0 done; 1 failed; 2 wrong command line; 3 what was checked is not right; 4 no coordinator can be reached; 130 interrupted.`
+Exit codes: 0 done; 1 failed; 2 wrong command line; 3 what was checked is not right; 4 no coordinator can be reached; 5 the job that was watched is done, but tasks of it ended with an error; 130 interrupted.`
 
 // app is what a command runs with.
 type app struct {
@@ -86,7 +87,7 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 	}
 	a := &app{ctx: ctx, stdin: stdin, stdout: stdout, stderr: stderr, json: c.JSON}
 	if err != nil {
-		a.complain(fmt.Errorf("%w; see sheaf --help", err), exitUsage)
+		a.complain(fmt.Errorf("%w; see: %s --help", err, commandOf(err)), exitUsage)
 		return exitUsage
 	}
 	err = parsed.Run(a)
@@ -95,6 +96,17 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 		a.complain(err, code)
 	}
 	return code
+}
+
+// commandOf is as much of a wrong command line as was a command.
+func commandOf(err error) string {
+	var wrong *kong.ParseError
+	if errors.As(err, &wrong) && wrong.Context != nil {
+		if node := wrong.Context.Selected(); node != nil {
+			return node.FullPath()
+		}
+	}
+	return "sheaf"
 }
 
 // failure is an error with an exit code of its own.
@@ -134,5 +146,9 @@ func (a *app) complain(err error, code int) {
 		fmt.Fprintln(a.stderr, "sheaf: interrupted")
 		return
 	}
-	fmt.Fprintf(a.stderr, "sheaf: %v\n", err)
+	text := err.Error()
+	if more := advice(err); more != "" {
+		text += "; " + more
+	}
+	fmt.Fprintf(a.stderr, "sheaf: %s\n", text)
 }

@@ -21,9 +21,10 @@ type operatorPublishersCommand struct {
 func (*operatorPublishersCommand) Help() string {
 	return `Example:
 
-    sheaf operator publishers --only KEY1,KEY2 --account n1/operator.key --server http://127.0.0.1:7711
+    sheaf operator publishers --only 9mj9D9YJg3g6knCXDNQoJV1i9c9XzOV99fSfq3T7Mps --account n1/operator.key --server http://127.0.0.1:7711
+    sheaf operator publishers --anyone --account n1/operator.key --server http://127.0.0.1:7711
 
-The operator's key is in the data folder of the node that made the cluster.`
+The operator's key is in the data folder of the node that made the cluster. A KEY is what the line "public" of somebody's account.key says, which they may tell everybody.`
 }
 
 // Run changes the setting.

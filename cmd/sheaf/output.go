@@ -119,15 +119,34 @@ func bytesText(n int64) string {
 	return fmt.Sprintf("%.1f GiB", float64(n)/(1<<30))
 }
 
-// durationText rounds a duration to what people care about.
+// durationText is a duration in the units that people would choose: 0.4 ms,
+// 12 ms, 1.3 s, 2 min 5 s, 3 h 12 min, 2 d 4 h.
 func durationText(d time.Duration) string {
 	switch {
-	case d < 10*time.Second:
-		return d.Round(100 * time.Millisecond).String()
-	case d < time.Hour:
-		return d.Round(time.Second).String()
+	case d <= 0:
+		return "0 s"
+	case d < time.Millisecond:
+		return fmt.Sprintf("%.1f ms", float64(d)/float64(time.Millisecond))
+	case d < 999500*time.Microsecond:
+		return fmt.Sprintf("%d ms", d.Round(time.Millisecond).Milliseconds())
+	case d < 59950*time.Millisecond:
+		return strings.TrimSuffix(fmt.Sprintf("%.1f", d.Seconds()), ".0") + " s"
+	case d < time.Hour-time.Second/2:
+		return twoUnits(d, time.Minute, "min", time.Second, "s")
+	case d < 24*time.Hour-time.Minute/2:
+		return twoUnits(d, time.Hour, "h", time.Minute, "min")
 	}
-	return d.Round(time.Minute).String()
+	return twoUnits(d, 24*time.Hour, "d", time.Hour, "h")
+}
+
+// twoUnits is a duration in two units, the smaller one left out where it is 0.
+func twoUnits(d, large time.Duration, largeName string, small time.Duration, smallName string) string {
+	d = d.Round(small)
+	text := fmt.Sprintf("%d %s", d/large, largeName)
+	if rest := d % large / small; rest > 0 {
+		text += fmt.Sprintf(" %d %s", rest, smallName)
+	}
+	return text
 }
 
 // dataHome is the folder under which commands keep what is theirs.

@@ -21,7 +21,7 @@ import (
 // serverFlags say which cluster a publisher's command talks to, and as whom.
 type serverFlags struct {
 	Server  []string      `help:"URL of any of the cluster's coordinators; several are tried in turn." env:"SHEAF_SERVER" placeholder:"URL"`
-	Account string        `help:"File of your account's key; made when it is not there." default:"${accountFile}" type:"path" placeholder:"FILE"`
+	Account string        `help:"File of your account's key; made when it is not there. Default: ${default}." default:"${accountFile}" type:"path" placeholder:"FILE"`
 	Timeout time.Duration `help:"How long to wait for the cluster." default:"60s"`
 }
 
@@ -62,6 +62,9 @@ func (f *serverFlags) reader(a *app) (*session, error) {
 		return nil, failure{err, exitUsage}
 	}
 	if err := f.find(a.ctx, r); err != nil {
+		if a.ctx.Err() != nil {
+			return nil, a.ctx.Err()
+		}
 		return nil, failure{err, exitUnavailable}
 	}
 	s := &session{remote: r}
@@ -76,14 +79,19 @@ func (f *serverFlags) reader(a *app) (*session, error) {
 func (f *serverFlags) find(ctx context.Context, r *remote.Remote) error {
 	ctx, cancel := context.WithTimeout(ctx, f.Timeout)
 	defer cancel()
+	var last error // before the time was over: it says what is wrong
 	for {
 		_, err := r.Cluster(ctx)
+		if ctx.Err() != nil && last != nil {
+			return last
+		}
 		if err == nil || !errors.Is(err, remote.ErrUnreachable) {
 			return err
 		}
+		last = err
 		select {
 		case <-ctx.Done():
-			return err
+			return last
 		case <-time.After(time.Second):
 		}
 	}
@@ -104,7 +112,7 @@ func (s *session) call(ctx context.Context, purpose protocol.Purpose, payload an
 // job reads a job as its publisher sees it.
 func (s *session) job(ctx context.Context, id task.JobID) (v protocol.JobView, err error) {
 	err = s.remote.GetJSON(ctx, protocol.JobPath(id), &v, s.key)
-	return v, err
+	return v, ifNotFound(err, seeJobs)
 }
 
 // source is where a fetch gets a job from.

@@ -31,7 +31,13 @@ and
 
     sheaf job submit job.yaml --server http://127.0.0.1:7710 --watch
 
-Inputs and programs are uploaded, the project and the program are published under your account if they are not yet. The last line is the job's id.`
+or, with the examples that Sheaf comes with,
+
+    sheaf job submit examples/primes --server http://127.0.0.1:7710
+
+Inputs and programs are uploaded, the project and the program are published under your account if they are not yet. The last line is the job's id.
+
+With --watch the exit code says how the job ended: 0 when every task of it ended with 0; 5 when it is done, but tasks ended with an error of the program or failed; 1 when it was cancelled.`
 }
 
 // Run submits the job.

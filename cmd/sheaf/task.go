@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/sheafgrid/sheaf/client/sandbox"
+	"github.com/sheafgrid/sheaf/internal/fsutil"
 	"github.com/sheafgrid/sheaf/task"
 	"github.com/sheafgrid/sheaf/wasm"
 )
@@ -56,9 +57,12 @@ type taskResult struct {
 
 // Run runs the program.
 func (c *taskRunCommand) Run(a *app) error {
-	module, err := readLimited(c.Program, sandbox.MaxModule)
+	if err := c.check(); err != nil {
+		return err
+	}
+	module, err := loadProgram(c.Program, uint64(c.Memory)<<20)
 	if err != nil {
-		return fmt.Errorf("program: %w", err)
+		return err
 	}
 	if len(c.Args) > 0 && c.Args[0] == "--" {
 		c.Args = c.Args[1:]
@@ -90,13 +94,24 @@ func (c *taskRunCommand) Run(a *app) error {
 	return c.show(a, o, time.Since(began))
 }
 
+// check refuses limits that no task may have.
+func (c *taskRunCommand) check() error {
+	if c.Work == 0 || c.Work > task.MaxWork {
+		return failure{fmt.Errorf("--work %d: want 1 to %d instructions", c.Work, task.MaxWork), exitUsage}
+	}
+	if most := time.Duration(task.MaxDeadline) * time.Millisecond; c.Wall < time.Millisecond || c.Wall > most {
+		return failure{fmt.Errorf("--wall %s: want 1ms to %.0fh", c.Wall, most.Hours()), exitUsage}
+	}
+	return errors.Join(inRange("--memory", c.Memory, 1, int64(task.MaxMemory>>20), "MiB"), inRange("--output", c.Output, 0, int64(task.MaxOutput>>20), "MiB"))
+}
+
 // explain adds what to do about a run that gave no result.
 func (c *taskRunCommand) explain(err error) error {
 	switch {
 	case errors.Is(err, sandbox.ErrBadProgram):
 		return fmt.Errorf("%s cannot be run by volunteers: %w", c.Program, err)
 	case errors.Is(err, sandbox.ErrWallLimit):
-		return fmt.Errorf("%s ran longer than %s; give it more with --wall, or split its work", c.Program, c.Wall)
+		return fmt.Errorf("%s ran longer than %s; give it more with --wall, or split its work", c.Program, durationText(c.Wall))
 	}
 	return err
 }
@@ -117,7 +132,10 @@ func (c *taskRunCommand) show(a *app, o sandbox.Outcome, took time.Duration) err
 				continue
 			}
 			path := filepath.Join(c.Out, filepath.FromSlash(f.Name[len(task.OutputDir):]))
-			if err := errors.Join(os.MkdirAll(filepath.Dir(path), 0o755), os.WriteFile(path, o.Contents[i], 0o644)); err != nil {
+			if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+				return fmt.Errorf("output: %w", err)
+			}
+			if err := fsutil.WriteFileAtomic(path, o.Contents[i], 0o644); err != nil {
 				return fmt.Errorf("output: %w", err)
 			}
 		}
@@ -145,19 +163,6 @@ func childCommand() ([]string, error) {
 	return []string{self, "sandbox-child"}, nil
 }
 
-func readLimited(path string, limit int64) ([]byte, error) {
-	f, err := os.Open(path)
-	if err != nil {
-		return nil, err
-	}
-	defer f.Close()
-	b, err := io.ReadAll(io.LimitReader(f, limit+1))
-	if err == nil && int64(len(b)) > limit {
-		err = fmt.Errorf("%s has more than %s", path, bytesText(limit))
-	}
-	return b, err
-}
-
 // folderInputs opens the files under a folder as a program's inputs.
 func folderInputs(dir string) (inputs []sandbox.InputFile, closeAll func(), err error) {
 	var files []*os.File
@@ -168,7 +173,7 @@ func folderInputs(dir string) (inputs []sandbox.InputFile, closeAll func(), err 
 	}
 	root, err := os.OpenRoot(dir)
 	if err != nil {
-		return nil, nil, fmt.Errorf("inputs: %w", err)
+		return nil, nil, fmt.Errorf("folder of inputs: %w; name one that is there with --in", err)
 	}
 	defer root.Close()
 	err = fs.WalkDir(root.FS(), ".", func(path string, d fs.DirEntry, err error) error {

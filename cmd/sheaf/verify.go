@@ -18,8 +18,9 @@ type verifyCommand struct {
 func (*verifyCommand) Help() string {
 	return `Example:
 
-    sheaf job fetch k3j2q7xw5mznh4ta --out results
+    sheaf job fetch k3j2q7xw5mznh4ta --out results --server http://127.0.0.1:7710
     sheaf verify results
+    sheaf verify results --root 05af75fec98ee3aa79d635e39f2644edcd28c0fe1a8cf7de447bfd44f7387860
 
 It needs no network: every output is hashed, every list of outputs, every leaf of the result tree and its root. Without --root it shows that the folder is consistent in itself; with the root from the job's page, that nobody exchanged the whole of it. Exit code 3 means that something is wrong, and every file that is wrong is named.`
 }

@@ -16,7 +16,7 @@ type jobWatchCommand struct {
 
 // Help is printed below the flags.
 func (*jobWatchCommand) Help() string {
-	return "Example:\n\n    sheaf job watch k3j2q7xw5mznh4ta --server http://127.0.0.1:7710\n\nIt ends with the job: exit code 0 when it is done, 1 when it was cancelled. Ctrl-C stops watching, not the job."
+	return "Example:\n\n    sheaf job watch k3j2q7xw5mznh4ta --server http://127.0.0.1:7710\n\nIt ends with the job. Exit codes: 0 when it is done and every task of it ended with 0; 5 when it is done, but tasks ended with an error of the program or failed; 1 when it was cancelled; 130 after Ctrl-C, which stops watching, not the job."
 }
 
 // Run follows a job.
@@ -48,15 +48,14 @@ func (s *session) watch(a *app, id task.JobID) error {
 		if j.State != "running" {
 			v.end()
 			if !a.json {
-				showJob(a, j)
-				if err := s.showErrors(a, j); err != nil {
+				kinds, err := s.taskErrors(a.ctx, j)
+				if err != nil {
 					return err
 				}
+				showJob(a, j)
+				showTaskErrors(a, j, kinds)
 			}
-			if j.State == "cancelled" {
-				return fmt.Errorf("job %s was cancelled", id)
-			}
-			return nil
+			return verdict(j)
 		}
 		select {
 		case <-a.ctx.Done():
@@ -65,6 +64,22 @@ func (s *session) watch(a *app, id task.JobID) error {
 		case <-tick.C:
 		}
 	}
+}
+
+// verdict is nil for a job that is done and of which every task ended with 0.
+// What is less is an error, since a script must be able to tell.
+func verdict(j protocol.JobView) error {
+	if j.State == "cancelled" {
+		return fmt.Errorf("job %s was cancelled", j.Job)
+	}
+	var bad, all uint64
+	for _, l := range j.Levels {
+		bad, all = bad+l.Errors+l.Failed, all+l.Tasks
+	}
+	if bad > 0 {
+		return failure{fmt.Errorf("job %s is done, but %d of %s ended with an error; see them with: sheaf job show %s", j.Job, bad, plural(all, "task"), j.Job), exitTaskErrors}
+	}
+	return nil
 }
 
 // jobMeter shows a job's progress.
@@ -98,7 +113,7 @@ func (m *jobMeter) show(j protocol.JobView) {
 		if text != m.last {
 			m.last = text
 			for _, l := range lines {
-				m.app.say("%6s  %s", durationText(time.Since(m.began).Round(time.Second)), l)
+				m.app.say("%8s  %s", durationText(time.Since(m.began).Round(time.Second)), l)
 			}
 		}
 		return
@@ -130,10 +145,7 @@ func (m *jobMeter) end() { m.drawn = nil }
 func meterLines(j protocol.JobView, width int) []string {
 	var lines []string
 	for k, l := range j.Levels {
-		name := "tasks"
-		if l.Level > 0 {
-			name = fmt.Sprintf("reduction %d", l.Level)
-		}
+		name := levelName(l.Level)
 		// The publisher sees what was accepted; anyone else what was begun.
 		done, word := l.Begun, "begun"
 		if p := j.Progress; p != nil && k == len(j.Levels)-1 {
