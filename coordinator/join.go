@@ -61,7 +61,7 @@ func askToJoin(ctx context.Context, cfg *Config, peers *http.Client) (Identity, 
 	answer, err := ask(ctx, peers, cfg.Join, pathJoin, q)
 	// Whoever starts several nodes at once starts them in any order.
 	for end := time.Now().Add(joinPatience); err != nil && errors.Is(err, errUnreachable) && ctx.Err() == nil && time.Now().Before(end); {
-		cfg.Logger.Info("waiting for the cluster to answer", "url", cfg.Join)
+		cfg.Logger.Info("waiting for the cluster to answer", "url", cfg.Join, "why", err)
 		select {
 		case <-ctx.Done():
 		case <-time.After(time.Second):

@@ -84,11 +84,8 @@ func (k Key) IsZero() bool { return k == Key{} }
 func ParseKey(s string) (Key, error) {
 	var k Key
 	b, err := base64.RawURLEncoding.Strict().DecodeString(s)
-	if err != nil {
-		return Key{}, fmt.Errorf("key %q %w: %w", clip(s), ErrBadText, err)
-	}
-	if copy(k[:], b) != len(k) || len(b) != len(k) {
-		return Key{}, fmt.Errorf("key %q %w: want %d bytes, got %d", clip(s), ErrBadText, len(k), len(b))
+	if err != nil || copy(k[:], b) != len(k) || len(b) != len(k) {
+		return Key{}, fmt.Errorf("key %q %w: want %d letters, digits, - and _", clip(s), ErrBadText, base64.RawURLEncoding.EncodedLen(len(k)))
 	}
 	return k, nil
 }

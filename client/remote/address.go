@@ -25,7 +25,7 @@ func parseURL(text string) (base string, host string, err error) {
 	switch {
 	case err != nil, u.Scheme != "http" && u.Scheme != "https", u.Host == "", u.Hostname() == "",
 		u.User != nil, u.RawQuery != "", u.Fragment != "", len(text) > 500:
-		return "", "", fmt.Errorf("%q is %w; write it like http://coordinator.example.org:7420", clip(text), ErrBadURL)
+		return "", "", fmt.Errorf("%q is %w; write it like http://coordinator.example.org:7710", clip(text), ErrBadURL)
 	}
 	return u.Scheme + "://" + strings.ToLower(u.Host) + strings.TrimRight(u.EscapedPath(), "/"), u.Hostname(), nil
 }

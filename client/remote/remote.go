@@ -64,7 +64,7 @@ func Open(cfg Config) (*Remote, error) {
 	}
 	switch {
 	case len(r.given) == 0:
-		return nil, fmt.Errorf("%w: none was given; name one, like http://coordinator.example.org:7420", ErrBadURL)
+		return nil, fmt.Errorf("%w: none was given; name one, like http://coordinator.example.org:7710", ErrBadURL)
 	case cfg.Random == nil || cfg.Logger == nil:
 		return nil, errors.New("remote: no source of randomness, or no logger, was given")
 	}
