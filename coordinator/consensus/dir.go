@@ -38,7 +38,7 @@ func OpenDir(dir string, transport *raft.NetworkTransport, log *slog.Logger) (St
 		return Stores{}, fmt.Errorf("log: %w", err)
 	}
 	meta := &metadb.BoltMetaDB{} // handed over, because closing the log does not close it
-	w, err := wal.Open(logs, wal.WithSegmentSize(segmentBytes), wal.WithLogger(hclogTo(log)), wal.WithMetaStore(meta))
+	w, err := wal.Open(logs, wal.WithSegmentSize(segmentBytes), wal.WithLogger(hclogTo(log)), wal.WithMetaStore(meta), wal.WithSegmentFiler(newSegments(logs)))
 	if err != nil {
 		return Stores{}, errors.Join(fmt.Errorf("log in %s: %w: %w", logs, ErrDamaged, err), meta.Close())
 	}
