@@ -17,7 +17,9 @@ import (
 )
 
 type benchCommand struct {
-	Kill benchKillCommand `cmd:"" help:"Submit, kill -9 a random process at a random moment, start it again, complete; and count what was lost."`
+	Kill     benchKillCommand     `cmd:"" help:"Submit, kill -9 a random process at a random moment, start it again, complete; and count what was lost."`
+	Cluster  benchClusterCommand  `cmd:"" help:"Measure how many tasks a second a cluster on this machine can take, and how soon it answers."`
+	Failover benchFailoverCommand `cmd:"" help:"Measure how long a cluster on this machine is without a leader when its leader is killed."`
 }
 
 type benchKillCommand struct {
