@@ -9,6 +9,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"github.com/sheafgrid/sheaf/coordinator/archive"
 	"github.com/sheafgrid/sheaf/coordinator/blobs"
 	"github.com/sheafgrid/sheaf/coordinator/consensus"
 	"github.com/sheafgrid/sheaf/coordinator/dispatch"
@@ -81,9 +82,10 @@ func (a *assembly) openAPI() error {
 	public, outputs := area{a.blobs, blobs.Public}, area{a.blobs, blobs.Outputs}
 	rnd := rand.New(rand.NewPCG(rand.Uint64(), rand.Uint64()))
 	a.dispatch = dispatch.New(a.node, outputs, dispatch.NewTasks(public), rnd, a.parts.Logger)
-	a.sweep = sweep.New(a.node, sweepBlobs{a.blobs}, a.parts.Logger)
+	released := archive.New(a.node, public)
+	a.sweep = sweep.New(a.node, sweepBlobs{a.blobs}, released, a.parts.Logger)
 	api := httpapi.New(httpapi.Config{
-		Name: a.parts.Identity.Node, Cluster: a.parts.Identity.Cluster, Node: a.node, Exchange: a.dispatch, Public: public, Outputs: outputs,
+		Name: a.parts.Identity.Node, Cluster: a.parts.Identity.Cluster, Node: a.node, Exchange: a.dispatch, Archive: released, Public: public, Outputs: outputs,
 		Forward: a.parts.Peers, Pages: pages, Logger: a.parts.Logger,
 	})
 	a.mux = http.NewServeMux()

@@ -19,6 +19,7 @@ import (
 
 	"github.com/sheafgrid/sheaf/coordinator/state"
 	"github.com/sheafgrid/sheaf/protocol"
+	"github.com/sheafgrid/sheaf/sheaf"
 	"github.com/sheafgrid/sheaf/storage"
 	"github.com/sheafgrid/sheaf/task"
 	"github.com/sheafgrid/sheaf/web"
@@ -40,6 +41,12 @@ type Exchanger interface {
 	Exchange(ctx context.Context, e *protocol.Envelope) (*protocol.ExchangeReply, error)
 }
 
+// Archive reads released results.
+type Archive interface {
+	Chunk(ctx context.Context, stage task.StageID, chunk uint64) (*sheaf.Sheaf, error)
+	Task(ctx context.Context, stage task.StageID, i uint64) (*sheaf.Task, error)
+}
+
 // Store keeps blobs of one area on a majority of nodes.
 type Store interface {
 	Put(ctx context.Context, digest task.Digest, size int64, r io.Reader) error
@@ -54,6 +61,7 @@ type Config struct {
 	Cluster  task.ClusterID // as the node knows it from its own files, before its state has caught up
 	Node     Node
 	Exchange Exchanger
+	Archive  Archive
 	Public   Store
 	Outputs  Store
 	Forward  *http.Client // reaches the leader

@@ -8,59 +8,75 @@ import (
 
 	"github.com/sheafgrid/sheaf/coordinator/state"
 	"github.com/sheafgrid/sheaf/protocol"
+	"github.com/sheafgrid/sheaf/sheaf"
 	"github.com/sheafgrid/sheaf/task"
+	"github.com/sheafgrid/sheaf/validation"
 )
 
 // maxListBytes bounds a list of outputs.
 const maxListBytes = 1 << 20
 
-var failReasons = map[state.FailReason]string{
-	state.FailDisagree: "the attempts ran out, and too few results were equal",
-	state.FailNoResult: "the attempts ran out, and none brought a result",
+var failReasons = map[uint8]string{
+	uint8(state.FailDisagree): "the attempts ran out, and too few results were equal",
+	uint8(state.FailNoResult): "the attempts ran out, and none brought a result",
 }
 
-// withStage finds the job and level that a path names.
-func (s *Server) withStage(r *http.Request, fn func(view, task.StageID) error) error {
-	level, err := strconv.ParseUint(r.PathValue("level"), 10, 8)
+// level is a level of a job as a path names it.
+type level struct {
+	stage task.StageID
+	count uint64
+}
+
+func (s *Server) level(r *http.Request) (l level, err error) {
+	number, err := strconv.ParseUint(r.PathValue("level"), 10, 8)
 	if err != nil {
-		return protocol.Refuse(protocol.CodeMalformed, "level: want a small number, got %q", r.PathValue("level"))
+		return l, protocol.Refuse(protocol.CodeMalformed, "level: want a small number, got %q", r.PathValue("level"))
 	}
-	return s.withJob(r, func(v view, n task.JobNumber) error {
+	err = s.withJob(r, func(v view, n task.JobNumber) error {
 		j, _ := v.Job(n)
-		if level >= uint64(len(j.Stages)) {
-			return protocol.Refuse(protocol.CodeNotFound, "level %d of job %s has not begun", level, j.ID)
+		if number >= uint64(len(j.Stages)) {
+			return protocol.Refuse(protocol.CodeNotFound, "level %d of job %s has not begun", number, j.ID)
 		}
-		return fn(v, j.Stages[level])
+		l.stage = j.Stages[number]
+		l.count = v.Stage(l.stage).Count
+		return nil
 	})
+	return l, err
 }
 
 // released calls fn for the released tasks of a page, and says where the next
 // page begins. What is not released is not there (T3).
-func (v view) released(stage task.StageID, from uint64, limit int, fn func(uint64, *state.Task)) (next uint64, done bool) {
-	count := v.Stage(stage).Count
-	for i := from; i < count; i++ {
+func (s *Server) released(ctx context.Context, l level, from uint64, limit int, fn func(uint64, *sheaf.Sheaf, *sheaf.Task)) (next uint64, done bool, err error) {
+	for i := from; i < l.count; {
 		if i-from >= uint64(limit) {
-			return i, false
+			return i, false, nil
 		}
-		if !v.ChunkReleased(stage, i) {
-			i |= state.ChunkTasks - 1 // on to the next chunk
-			continue
+		chunk, err := s.cfg.Archive.Chunk(ctx, l.stage, i/state.ChunkTasks)
+		if err != nil {
+			return 0, false, err
 		}
-		t, _ := v.Task(stage, i)
-		fn(i, t)
+		end := min((i/state.ChunkTasks+1)*state.ChunkTasks, l.count)
+		if chunk != nil {
+			end = min(end, from+uint64(limit))
+			for ; i < end; i++ {
+				fn(i, chunk, &chunk.Tasks[i-chunk.First])
+			}
+		}
+		i = end
 	}
-	return count, true
+	return l.count, true, nil
 }
 
 func (s *Server) serveResults(w http.ResponseWriter, r *http.Request) {
 	from, limit, err := pageBounds(r)
 	page := protocol.ResultPage{Results: []protocol.ResultView{}}
+	var l level
 	if err == nil {
-		err = s.withStage(r, func(v view, id task.StageID) error {
-			page.Next, page.Done = v.released(id, from, limit, func(i uint64, t *state.Task) {
-				page.Results = append(page.Results, v.result(id, i, t))
-			})
-			return nil
+		l, err = s.level(r)
+	}
+	if err == nil {
+		page.Next, page.Done, err = s.released(r.Context(), l, from, limit, func(i uint64, _ *sheaf.Sheaf, t *sheaf.Task) {
+			page.Results = append(page.Results, resultView(i, t))
 		})
 	}
 	if err == nil {
@@ -73,21 +89,20 @@ func (s *Server) serveResults(w http.ResponseWriter, r *http.Request) {
 	s.send(w, page)
 }
 
-func (v view) result(stage task.StageID, i uint64, t *state.Task) protocol.ResultView {
-	out := protocol.ResultView{Index: i, Attempts: int(t.Tries)}
-	v.Attempts(stage, i, func(_ task.AttemptID, a *state.Attempt) {
-		switch a.State {
-		case state.AttemptValid:
+func resultView(i uint64, t *sheaf.Task) protocol.ResultView {
+	out := protocol.ResultView{Index: i, Attempts: len(t.Attempts)}
+	for _, a := range t.Attempts {
+		switch a.End {
+		case sheaf.Valid:
 			out.Agreed++
-		case state.AttemptWrong:
+		case sheaf.Wrong:
 			out.Wrong++
 		}
-	})
-	if t.State == state.TaskFailed {
+	}
+	if t.Fail != 0 {
 		out.Verdict, out.Why, out.Exit = protocol.VerdictFailed, failReasons[t.Fail], task.ExitFailed
 	} else {
-		a := v.AcceptedResult(t)
-		out.Verdict, out.Exit, out.Output, out.Work = protocol.VerdictAccepted, a.Exit, a.Output, a.Work
+		out.Verdict, out.Exit, out.Output, out.Work = protocol.VerdictAccepted, t.Result.Exit, t.Result.Output, t.Result.Work
 	}
 	out.Ended = out.Exit.String()
 	return out
@@ -117,37 +132,47 @@ func (s *Server) outputList(ctx context.Context, digest task.Digest) (task.Outpu
 	return task.DecodeOutputList(b)
 }
 
-var attemptStates = map[state.AttemptState]string{
-	state.AttemptOpen: "open", state.AttemptReported: "reported", state.AttemptValid: "valid", state.AttemptWrong: "wrong",
-	state.AttemptExpired: "expired", state.AttemptReturned: "returned", state.AttemptDropped: "dropped",
+var attemptEnds = map[sheaf.End]string{
+	sheaf.Reported: "reported", sheaf.Valid: "valid", sheaf.Wrong: "wrong",
+	sheaf.Expired: "expired", sheaf.Returned: "returned", sheaf.Dropped: "dropped",
 }
 
 func (s *Server) serveAttempts(w http.ResponseWriter, r *http.Request) {
 	from, limit, err := pageBounds(r)
 	page := protocol.AttemptPage{Attempts: []protocol.AttemptView{}}
+	var l level
 	if err == nil {
-		err = s.withStage(r, func(v view, id task.StageID) error {
-			page.Next, page.Done = v.released(id, from, limit, func(i uint64, _ *state.Task) {
-				v.Attempts(id, i, func(a task.AttemptID, rec *state.Attempt) {
-					page.Attempts = append(page.Attempts, v.attempt(i, a, rec))
-				})
-			})
-			return nil
+		l, err = s.level(r)
+	}
+	if err == nil {
+		page.Next, page.Done, err = s.released(r.Context(), l, from, limit, func(i uint64, chunk *sheaf.Sheaf, t *sheaf.Task) {
+			for _, a := range t.Attempts {
+				page.Attempts = append(page.Attempts, attemptView(i, chunk, a))
+			}
 		})
 	}
 	if err != nil {
 		s.fail(w, err)
 		return
 	}
+	s.view(func(v view) {
+		for k := range page.Attempts {
+			if _, h, ok := v.HostByKey(page.Attempts[k].Host); ok {
+				page.Attempts[k].HostName = h.Name
+			}
+		}
+	})
 	s.send(w, page)
 }
 
-func (v view) attempt(i uint64, id task.AttemptID, a *state.Attempt) protocol.AttemptView {
-	h := v.Host(a.Host)
-	return protocol.AttemptView{
-		Index: i, Attempt: id, Host: h.Key, HostName: h.Name, State: attemptStates[a.State],
-		Exit: a.Exit, Output: a.Output, Work: a.Work, Credit: a.Credit,
+func attemptView(i uint64, chunk *sheaf.Sheaf, a sheaf.Attempt) protocol.AttemptView {
+	out := protocol.AttemptView{
+		Index: i, Attempt: a.ID, Host: chunk.Hosts[a.Host], State: attemptEnds[a.End], Exit: a.Result.Exit, Output: a.Result.Output, Work: a.Result.Work,
 	}
+	if a.End == sheaf.Valid {
+		out.Credit = validation.Credit(a.Result.Work)
+	}
+	return out
 }
 
 // serveOutput sends one released output.
@@ -158,20 +183,19 @@ func (s *Server) serveOutput(w http.ResponseWriter, r *http.Request) {
 		s.fail(w, protocol.Refuse(protocol.CodeMalformed, "want the numbers of a task and of one of its files"))
 		return
 	}
-	var output task.Digest
-	err := s.withStage(r, func(v view, id task.StageID) error {
-		t, ok := v.Task(id, index)
-		if !ok || !v.ChunkReleased(id, index) || t.State != state.TaskAccepted {
-			return protocol.Refuse(protocol.CodeNotFound, "task %d has no released result", index)
-		}
-		output = v.AcceptedResult(t).Output
-		return nil
-	})
+	var t *sheaf.Task
+	l, err := s.level(r)
+	if err == nil && index < l.count {
+		t, err = s.cfg.Archive.Task(r.Context(), l.stage, index)
+	}
+	if err == nil && (t == nil || t.Fail != 0) {
+		err = protocol.Refuse(protocol.CodeNotFound, "task %d has no released result", index)
+	}
 	if err != nil {
 		s.fail(w, err)
 		return
 	}
-	list, err := s.outputList(r.Context(), output)
+	list, err := s.outputList(r.Context(), t.Result.Output)
 	if err == nil && file >= uint64(len(list)) {
 		err = protocol.Refuse(protocol.CodeNotFound, "task %d has %d files", index, len(list))
 	}

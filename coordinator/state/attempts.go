@@ -24,7 +24,7 @@ func (s *State) attempt(id task.AttemptID) (uint32, *Attempt) {
 		return 0, nil
 	}
 	a := s.attempts.At(slot)
-	if a.Serial != uint32(id>>32) {
+	if a.Serial != uint32(id>>32) || a.State == AttemptNone {
 		return 0, nil
 	}
 	return uint32(slot), a
@@ -52,7 +52,7 @@ func (s *State) exchange(c *Exchange) Answer {
 		}
 	}
 	for _, pick := range c.Assign {
-		if slot, ok := s.assign(id, c.Request.Number, pick); ok {
+		if slot, ok := s.assign(id, pick); ok {
 			answer.Attempts = append(answer.Attempts, attemptID(slot, s.attempts.At(uint64(slot))))
 		}
 	}
@@ -61,7 +61,7 @@ func (s *State) exchange(c *Exchange) Answer {
 
 // assign gives a task to a host, if it still waits and none of the account's
 // other attempts at it counts (T2). A pick that no longer holds is skipped.
-func (s *State) assign(host task.HostID, number uint64, pick Assignment) (slot uint32, ok bool) {
+func (s *State) assign(host task.HostID, pick Assignment) (slot uint32, ok bool) {
 	if pick.Stage == 0 || uint64(pick.Stage) >= s.stages.Len() {
 		return 0, false
 	}
@@ -73,6 +73,9 @@ func (s *State) assign(host task.HostID, number uint64, pick Assignment) (slot u
 	if pick.Index >= st.Cursor && !s.extend(pick.Stage, pick.Index, spec.Check.Replicate) {
 		return 0, false
 	}
+	if s.sealed(pick.Stage, pick.Index) {
+		return 0, false
+	}
 	t := s.tasks[pick.Stage].tasks.Edit(pick.Index)
 	if t.State != TaskLive || t.Want == 0 || s.Taken(pick.Stage, pick.Index, s.hosts.At(uint64(host)).Account) {
 		return 0, false
@@ -81,18 +84,31 @@ func (s *State) assign(host task.HostID, number uint64, pick Assignment) (slot u
 	if st.Level > 0 {
 		limits = spec.Reduce.Limits
 	}
-	slot = uint32(s.attempts.Append(Attempt{
+	slot = s.newAttempt(Attempt{
 		Previous: t.Last, Stage: pick.Stage, Index: uint32(pick.Index), Host: host, State: AttemptOpen,
-		Given: s.cluster.Now, Deadline: s.cluster.Now + limits.Deadline, Number: number,
-	}))
+		Deadline: s.cluster.Now + limits.Deadline,
+	})
 	t.Last = slot
 	t.Want--
 	t.Open++
 	t.Tries++
-	s.noteTask(pick.Stage, pick.Index, t)
+	s.index.stages[pick.Stage].note(pick.Index, t)
 	s.jobs.Edit(uint64(st.Job)).Attempts++
 	s.index.opened(s, slot)
 	return slot, true
+}
+
+// newAttempt takes the lowest free slot (R3: see newSession), under a serial
+// number that tells the attempt from those that had the slot before.
+func (s *State) newAttempt(a Attempt) (slot uint32) {
+	i, ok := s.index.freeAttempts.next(0)
+	if !ok {
+		return uint32(s.attempts.Append(a))
+	}
+	s.index.freeAttempts.set(i, false)
+	a.Serial = s.attempts.At(i).Serial + 1
+	*s.attempts.Edit(i) = a
+	return uint32(i)
 }
 
 // extend makes records up to and including task i.
@@ -108,7 +124,7 @@ func (s *State) extend(stage task.StageID, i uint64, replicate uint8) bool {
 		}
 		t := Task{Want: replicate}
 		tables.tasks.Append(t)
-		s.noteTask(stage, st.Cursor, &t)
+		s.index.stages[stage].note(st.Cursor, &t)
 	}
 	return true
 }
@@ -116,7 +132,7 @@ func (s *State) extend(stage task.StageID, i uint64, replicate uint8) bool {
 // Taken reports whether an attempt of the account's holds its place at a task.
 func (s *State) Taken(stage task.StageID, i uint64, account task.AccountID) bool {
 	tables := s.tasks[stage]
-	if i >= tables.tasks.Len() {
+	if !tables.tasks.Has(i) {
 		return false
 	}
 	for slot := tables.tasks.At(i).Last; slot != 0; {
@@ -134,7 +150,7 @@ func (s *State) Taken(stage task.StageID, i uint64, account task.AccountID) bool
 func (s *State) closeAttempt(slot uint32, end AttemptState) {
 	s.index.closed(s, slot)
 	a := s.attempts.Edit(uint64(slot))
-	a.State, a.Returned = end, s.cluster.Now
+	a.State = end
 	st := s.stages.At(uint64(a.Stage))
 	t := s.tasks[a.Stage].tasks.Edit(uint64(a.Index))
 	t.Open--
@@ -145,7 +161,7 @@ func (s *State) closeAttempt(slot uint32, end AttemptState) {
 		}
 		s.ripen(t, check)
 	}
-	s.noteTask(a.Stage, uint64(a.Index), t)
+	s.index.stages[a.Stage].note(uint64(a.Index), t)
 }
 
 // ripen marks a task to be judged: when enough results are in that they might

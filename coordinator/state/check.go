@@ -49,22 +49,33 @@ func (c *checker) ledger() {
 	pending := make([]int64, s.hosts.Len())
 	earned := make([]int64, s.hosts.Len())
 	perJob := make([]int64, s.jobs.Len())
+	var gone int64 // credit of attempts whose records are sealed
 	for i := uint64(1); i < s.attempts.Len(); i++ {
 		a := s.attempts.At(i)
-		c.expect((a.Credit > 0) == (a.State == AttemptValid), "C1: attempt %d in state %d has credit %d", i, a.State, a.Credit)
-		if s.chunkReleased(a.Stage, uint64(a.Index)) || s.jobs.At(uint64(s.stages.At(uint64(a.Stage)).Job)).State == JobCancelled {
-			earned[a.Host] += a.Credit
-		} else {
-			pending[a.Host] += a.Credit
+		if a.State != AttemptValid {
+			continue
 		}
-		perJob[s.stages.At(uint64(a.Stage)).Job] += a.Credit
+		c.expect(a.Credit() > 0, "C1: attempt %d is valid and has no credit", i)
+		if s.chunkReleased(a.Stage, uint64(a.Index)) {
+			earned[a.Host] += a.Credit()
+		} else {
+			pending[a.Host] += a.Credit()
+		}
+		perJob[s.stages.At(uint64(a.Stage)).Job] += a.Credit()
 	}
-	var sum int64
+	for i := uint64(1); i < s.stages.Len(); i++ {
+		st := s.stages.At(i)
+		gone += st.SealedCredit
+		perJob[st.Job] += st.SealedCredit
+	}
+	var sum, left int64
 	for i := uint64(1); i < s.hosts.Len(); i++ {
 		h := s.hosts.At(i)
-		c.expect(h.Pending == pending[i] && h.Earned == earned[i], "C1: host %d has credit %d pending and %d earned, its attempts give %d and %d", i, h.Pending, h.Earned, pending[i], earned[i])
+		c.expect(h.Pending == pending[i] && h.Earned >= earned[i], "C1: host %d has credit %d pending and %d earned, its attempts give %d and %d", i, h.Pending, h.Earned, pending[i], earned[i])
 		sum += h.Pending + h.Earned
+		left += h.Earned - earned[i]
 	}
+	c.expect(left == gone, "C1: hosts earned %d for sealed attempts, the stages count %d", left, gone)
 	for i := uint64(1); i < s.projects.Len(); i++ {
 		p := s.projects.At(i)
 		c.expect(p.Pending <= 0 && p.Spent <= 0, "C1: project %d has a positive balance", i)
@@ -77,40 +88,69 @@ func (c *checker) ledger() {
 }
 
 func (c *checker) stages() {
-	s := c.s
-	for id := uint64(1); id < s.stages.Len(); id++ {
-		st, tables := s.stages.At(id), s.tasks[id]
-		var accepted, failed, released, ended uint64
-		decided := make([]uint32, tables.chunks.Len())
-		for i := range tables.tasks.Len() {
-			t := tables.tasks.At(i)
-			c.task(task.StageID(id), i, t)
-			switch t.State {
-			case TaskAccepted:
-				accepted++
-				if s.chunkReleased(task.StageID(id), i) && s.attempts.At(uint64(t.Accepted)).Exit != 0 {
-					ended++
-				}
-				decided[i/ChunkTasks]++
-			case TaskFailed:
-				failed++
-				decided[i/ChunkTasks]++
-			}
-		}
-		for k := range tables.chunks.Len() {
-			chunk := tables.chunks.At(k)
-			c.expect(chunk.Decided == decided[k], "stage %d: chunk %d counts %d verdicts, its tasks have %d", id, k, chunk.Decided, decided[k])
-			if chunk.Released {
-				released++
-				c.expect(uint64(decided[k]) == chunkSize(st.Count, k), "T6: stage %d: chunk %d is released with %d verdicts", id, k, decided[k])
-			}
-		}
-		c.expect(st.Errors == ended, "stage %d counts %d errors, its results have %d", id, st.Errors, ended)
-		c.expect(st.Accepted == accepted && st.Failed == failed && st.Released == released && st.Cursor == tables.tasks.Len() && st.Cursor <= st.Count,
-			"stage %d counts %d accepted, %d failed, %d released, %d touched; its records give %d, %d, %d, %d",
-			id, st.Accepted, st.Failed, st.Released, st.Cursor, accepted, failed, released, tables.tasks.Len())
-		c.expect(st.Root.IsZero() == !s.stageReleased(task.StageID(id)), "stage %d: a root and unreleased chunks, or none without", id)
+	for id := uint64(1); id < c.s.stages.Len(); id++ {
+		c.stage(task.StageID(id))
 	}
+}
+
+// stage: its counts are those of its chunks, and theirs those of their tasks.
+func (c *checker) stage(id task.StageID) {
+	s := c.s
+	st, tables := s.stages.At(uint64(id)), s.tasks[id]
+	var accepted, failed, released, sealed, ended uint64
+	for k := range tables.chunks.Len() {
+		chunk := tables.chunks.At(k)
+		n := c.chunk(id, k, chunk)
+		accepted, failed = accepted+n.accepted, failed+n.failed
+		if chunk.Released {
+			released++
+			ended += uint64(chunk.Errors)
+			c.expect(n.accepted+n.failed == chunkSize(st.Count, k), "T6: stage %d: chunk %d is released with %d verdicts", id, k, n.accepted+n.failed)
+			c.expect(uint64(chunk.Failed) == n.failed && (chunk.Sealed || uint64(chunk.Errors) == n.errors),
+				"stage %d: chunk %d counts %d failed and %d errors, its tasks have %d and %d", id, k, chunk.Failed, chunk.Errors, n.failed, n.errors)
+		}
+		if chunk.Sealed {
+			sealed++
+			c.expect(chunk.Released != chunk.Sheaf.IsZero(), "stage %d: chunk %d is sealed without a sheaf, or the wrong way round", id, k)
+		}
+	}
+	c.expect(st.Errors == ended && st.Accepted == accepted && st.Failed == failed && st.Released == released && st.Sealed == sealed,
+		"stage %d counts %d errors, %d accepted, %d failed, %d released, %d sealed; its chunks give %d, %d, %d, %d, %d",
+		id, st.Errors, st.Accepted, st.Failed, st.Released, st.Sealed, ended, accepted, failed, released, sealed)
+	c.expect(st.Cursor == tables.tasks.Len() && st.Cursor <= st.Count && tables.chunks.Len() == chunksOf(st.Cursor),
+		"stage %d has touched %d of %d tasks, and has records for %d in %d chunks", id, st.Cursor, st.Count, tables.tasks.Len(), tables.chunks.Len())
+	c.expect(st.Root.IsZero() == !s.stageReleased(id), "stage %d: a root and unreleased chunks, or none without", id)
+	c.expect(st.Evidence.IsZero() == !(s.stageReleased(id) && st.Sealed == st.Released), "stage %d: evidence and unsealed chunks, or none without", id)
+}
+
+// verdicts are what became of a chunk's tasks.
+type verdicts struct{ accepted, failed, errors uint64 }
+
+func (c *checker) chunk(id task.StageID, k uint64, chunk *Chunk) (n verdicts) {
+	s := c.s
+	tasks := &s.tasks[id].tasks
+	for i := k * ChunkTasks; i < min((k+1)*ChunkTasks, tasks.Len()); i++ {
+		c.expect(tasks.Has(i) == !chunk.Sealed, "stage %d: task %d is there although its chunk is sealed, or is not although it is not", id, i)
+		if !tasks.Has(i) {
+			continue
+		}
+		t := tasks.At(i)
+		c.task(id, i, t)
+		switch t.State {
+		case TaskAccepted:
+			n.accepted++
+			if s.attempts.At(uint64(t.Accepted)).Exit != 0 {
+				n.errors++
+			}
+		case TaskFailed:
+			n.failed++
+		}
+	}
+	if chunk.Sealed {
+		return verdicts{accepted: uint64(chunk.Decided - chunk.Failed), failed: uint64(chunk.Failed)}
+	}
+	c.expect(uint64(chunk.Decided) == n.accepted+n.failed, "stage %d: chunk %d counts %d verdicts, its tasks have %d", id, k, chunk.Decided, n.accepted+n.failed)
+	return n
 }
 
 // task: its counters are those of its attempts, and no two that count belong
@@ -135,7 +175,7 @@ func (c *checker) task(stage task.StageID, i uint64, t *Task) {
 			c.expect(!accounts[account], "T2: task %d of stage %d has two attempts of account %d", i, stage, account)
 			accounts[account] = true
 		}
-		if a.Credit > 0 {
+		if a.State == AttemptValid {
 			c.expect(!credited[a.Host], "C1: task %d of stage %d is credited twice to host %d", i, stage, a.Host)
 			credited[a.Host] = true
 		}
@@ -183,6 +223,9 @@ func (c *checker) attempts() {
 	made := make([]uint64, s.jobs.Len())
 	for i := uint64(1); i < s.attempts.Len(); i++ {
 		a := s.attempts.At(i)
+		if a.State == AttemptNone {
+			continue
+		}
 		made[s.stages.At(uint64(a.Stage)).Job]++
 		if !s.chunkReleased(a.Stage, uint64(a.Index)) {
 			continue
@@ -195,9 +238,12 @@ func (c *checker) attempts() {
 			wrong[a.Host]++
 		}
 	}
+	for i := uint64(1); i < s.stages.Len(); i++ {
+		made[s.stages.At(i).Job] += s.stages.At(i).SealedAttempts
+	}
 	for i := uint64(1); i < s.hosts.Len(); i++ {
 		h := s.hosts.At(i)
-		c.expect(h.Valid == valid[i] && h.Wrong == wrong[i], "host %d counts %d valid and %d wrong, its attempts give %d and %d", i, h.Valid, h.Wrong, valid[i], wrong[i])
+		c.expect(h.Valid >= valid[i] && h.Wrong >= wrong[i], "host %d counts %d valid and %d wrong, its attempts give %d and %d", i, h.Valid, h.Wrong, valid[i], wrong[i])
 	}
 	for i := uint64(1); i < s.jobs.Len(); i++ {
 		c.expect(s.jobs.At(i).Attempts == made[i], "job %d counts %d attempts, there are %d", i, s.jobs.At(i).Attempts, made[i])
@@ -211,31 +257,66 @@ func (c *checker) index() {
 		x := &s.index.stages[id]
 		waiting, ripe := uint64(0), uint64(0)
 		for i := range s.tasks[id].tasks.Len() {
-			t := s.tasks[id].tasks.At(i)
-			if t.State == TaskLive && t.Want > 0 {
+			t, ok := s.Task(task.StageID(id), i)
+			if !ok || t.State != TaskLive {
+				continue
+			}
+			if t.Want > 0 {
 				waiting++
-				k, ok := x.waiting.next(i)
+				k, ok := x.nextWaiting(i)
 				c.expect(ok && k == i, "index: task %d of stage %d is not found waiting", i, id)
 			}
-			if t.State == TaskLive && t.Ripe {
+			if t.Ripe {
 				ripe++
-				k, ok := x.ripe.next(i)
+				k, ok := x.nextRipe(i)
 				c.expect(ok && k == i, "index: task %d of stage %d is not found ripe", i, id)
 			}
 		}
-		c.expect(x.waiting.count == waiting && x.ripe.count == ripe, "index: stage %d has %d waiting and %d ripe, found %d and %d", id, waiting, ripe, x.waiting.count, x.ripe.count)
+		found := uint64(0)
+		for i, ok := x.nextRipe(0); ok; i, ok = x.nextRipe(i + 1) {
+			found++
+		}
+		c.expect(x.wanting == waiting && found == ripe, "index: stage %d has %d waiting and %d ripe, found %d and %d", id, waiting, ripe, x.wanting, found)
+		c.chunkIndex(task.StageID(id))
 	}
+	c.openIndex()
+}
+
+// chunkIndex: chunks are found when they can be released or sealed.
+func (c *checker) chunkIndex(id task.StageID) {
+	s := c.s
+	x, st := &s.index.stages[id], s.stages.At(uint64(id))
+	running := s.jobs.At(uint64(st.Job)).State == JobRunning
+	sealable := false
+	for k := range s.tasks[id].chunks.Len() {
+		chunk := s.tasks[id].chunks.At(k)
+		ready, ok := x.ready.next(k)
+		c.expect((ok && ready == k) == (running && !chunk.Released && uint64(chunk.Decided) == chunkSize(st.Count, k)), "index: chunk %d of stage %d is ready to be released, or not", k, id)
+		may, ok := x.sealable.next(k)
+		c.expect((ok && may == k) == s.mayBeSealed(st, chunk), "index: chunk %d of stage %d may be sealed, or not", k, id)
+		sealable = sealable || s.mayBeSealed(st, chunk)
+		c.expect((x.at(k) == nil) == chunk.Sealed, "index: chunk %d of stage %d is indexed although it is sealed, or the other way round", k, id)
+	}
+	found, ok := s.index.sealable.next(uint64(id))
+	c.expect((ok && found == uint64(id)) == sealable, "index: stage %d has something to be sealed, or not", id)
+}
+
+// openIndex: attempts that are out are counted where they are looked for.
+func (c *checker) openIndex() {
+	s := c.s
 	open := make([]int, s.hosts.Len())
 	perStage := make([]int, s.stages.Len())
 	for i := uint64(1); i < s.attempts.Len(); i++ {
 		a := s.attempts.At(i)
+		free, ok := s.index.freeAttempts.next(i)
+		c.expect((ok && free == i) == (a.State == AttemptNone), "index: slot %d is free, or not", i)
 		if a.State != AttemptOpen {
 			continue
 		}
 		open[a.Host]++
 		perStage[a.Stage]++
-		x := &s.index.stages[a.Stage]
-		c.expect(x.soonest[a.Index/ChunkTasks] <= a.Deadline, "index: attempt %d expires before its chunk is looked at", i)
+		k := s.index.stages[a.Stage].at(uint64(a.Index) / ChunkTasks)
+		c.expect(k != nil && k.attempts > 0 && k.soonest <= a.Deadline, "index: attempt %d expires before its chunk is looked at", i)
 	}
 	for i := uint64(1); i < s.hosts.Len(); i++ {
 		c.expect(len(s.index.open[i]) == open[i], "index: host %d holds %d attempts, the index has %d", i, open[i], len(s.index.open[i]))

@@ -159,6 +159,15 @@ type ForgetSessions struct {
 	Before task.Millis `msgpack:"b"`
 }
 
+// Seal drops the records of a released chunk; the sheaf that holds its results
+// and their evidence is on a majority of nodes. Of a cancelled job it drops the
+// records of a chunk that will never be released, without a sheaf.
+type Seal struct {
+	Stage task.StageID `msgpack:"s"`
+	Chunk uint64       `msgpack:"c"`
+	Sheaf task.Digest  `msgpack:"h"`
+}
+
 // The kinds, as the log has them.
 const (
 	kindInitCluster    uint16 = 1
@@ -175,6 +184,7 @@ const (
 	kindRelease        uint16 = 12
 	kindOpenStage      uint16 = 13
 	kindForgetSessions uint16 = 14
+	kindSeal           uint16 = 15
 )
 
 func (*InitCluster) kind() uint16    { return kindInitCluster }
@@ -191,6 +201,7 @@ func (*Judge) kind() uint16          { return kindJudge }
 func (*Release) kind() uint16        { return kindRelease }
 func (*OpenStage) kind() uint16      { return kindOpenStage }
 func (*ForgetSessions) kind() uint16 { return kindForgetSessions }
+func (*Seal) kind() uint16           { return kindSeal }
 
 // newCommand is an empty command of a kind, or nil for a kind that this
 // program does not know.
@@ -224,6 +235,8 @@ func newCommand(kind uint16) Command {
 		return &OpenStage{}
 	case kindForgetSessions:
 		return &ForgetSessions{}
+	case kindSeal:
+		return &Seal{}
 	}
 	return nil
 }

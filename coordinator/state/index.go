@@ -37,17 +37,8 @@ type index struct {
 	open         [][]uint32       // by HostID: slots of its open attempts
 	projectOpen  []int            // by ProjectID: open attempts
 	freeSessions bitmap           // places of closed sessions
-}
-
-// stageIndex finds a stage's tasks by what is to be done with them.
-type stageIndex struct {
-	waiting bitmap // tasks that want an attempt
-	ripe    bitmap // tasks to be judged
-	open    int    // attempts that are out
-	// soonest is, for each chunk, a time before which none of its open
-	// attempts expires. Assignments lower it; only the leader's sweep raises
-	// it again (Expired).
-	soonest []task.Millis
+	freeAttempts bitmap           // slots of attempts whose chunk was sealed
+	sealable     bitmap           // stages with chunks whose records may go
 }
 
 func newIndex() index {
@@ -59,13 +50,6 @@ func newIndex() index {
 	}
 }
 
-// noteTask files a task under what is to be done with it.
-func (s *State) noteTask(stage task.StageID, i uint64, t *Task) {
-	x := &s.index.stages[stage]
-	x.waiting.set(i, t.State == TaskLive && t.Want > 0)
-	x.ripe.set(i, t.State == TaskLive && t.Ripe)
-}
-
 // opened files an attempt that is now out.
 func (x *index) opened(s *State, slot uint32) {
 	a := s.attempts.At(uint64(slot))
@@ -73,18 +57,18 @@ func (x *index) opened(s *State, slot uint32) {
 	x.projectOpen[s.projectOf(a.Stage)]++
 	st := &x.stages[a.Stage]
 	st.open++
-	for chunk := uint64(a.Index) / ChunkTasks; uint64(len(st.soonest)) <= chunk; {
-		st.soonest = append(st.soonest, never)
-	}
-	chunk := a.Index / ChunkTasks
-	st.soonest[chunk] = min(st.soonest[chunk], a.Deadline)
+	k := st.chunk(uint64(a.Index) / ChunkTasks)
+	k.attempts++
+	k.soonest = min(k.soonest, a.Deadline)
 }
 
 // closed files an attempt that is no longer out; its record still says open.
 func (x *index) closed(s *State, slot uint32) {
 	a := s.attempts.At(uint64(slot))
 	x.projectOpen[s.projectOf(a.Stage)]--
-	x.stages[a.Stage].open--
+	st := &x.stages[a.Stage]
+	st.open--
+	st.chunk(uint64(a.Index)/ChunkTasks).attempts--
 	open := x.open[a.Host]
 	k := slices.Index(open, slot)
 	open[k] = open[len(open)-1]
@@ -154,15 +138,31 @@ func (s *State) rebuildJobs() error {
 	}
 	for id := uint64(1); id < s.stages.Len(); id++ {
 		x.stages = append(x.stages, stageIndex{})
-		tables := s.tasks[id]
-		for i := range tables.tasks.Len() {
-			s.noteTask(task.StageID(id), i, tables.tasks.At(i))
-		}
+		s.rebuildChunks(task.StageID(id))
 	}
 	for slot := uint64(1); slot < s.attempts.Len(); slot++ {
-		if s.attempts.At(slot).State == AttemptOpen {
+		switch s.attempts.At(slot).State {
+		case AttemptNone:
+			x.freeAttempts.set(slot, true)
+		case AttemptOpen:
 			x.opened(s, uint32(slot))
 		}
 	}
 	return nil
+}
+
+func (s *State) rebuildChunks(id task.StageID) {
+	x, tables := &s.index.stages[id], s.tasks[id]
+	for c := range tables.chunks.Len() {
+		chunk := tables.chunks.At(c)
+		if chunk.Sealed {
+			x.chunks = append(x.chunks, nil)
+			x.trim()
+		} else {
+			for i := c * ChunkTasks; i < min((c+1)*ChunkTasks, tables.tasks.Len()); i++ {
+				x.note(i, tables.tasks.At(i))
+			}
+		}
+		s.noteChunk(id, c)
+	}
 }

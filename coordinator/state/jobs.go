@@ -67,8 +67,8 @@ func (s *State) openStage(c *OpenStage) {
 }
 
 // cancelJob ends a job of the sender's. Attempts that are out are told so at
-// their hosts' next contact. Work whose verdict is in is paid at once, although
-// its chunk will never be released. Cancelling what has ended changes nothing.
+// their hosts' next contact. Work whose verdict is in is paid when the
+// records go, although its chunk will never be released. Cancelling what has ended changes nothing.
 func (s *State) cancelJob(c *CancelJob) Answer {
 	number, ok := s.index.jobs[c.Job]
 	if !ok {
@@ -82,7 +82,11 @@ func (s *State) cancelJob(c *CancelJob) Answer {
 		return Answer{Job: c.Job, Existed: true}
 	}
 	s.endJob(number, JobCancelled)
-	s.payUnreleased(number)
+	for _, id := range j.Stages {
+		for c := range s.tasks[id].chunks.Len() {
+			s.noteChunk(id, c) // what is left of them may go
+		}
+	}
 	return Answer{Job: c.Job}
 }
 

@@ -7,8 +7,8 @@ import "github.com/sheafgrid/sheaf/task"
 // here, so that all balances together are zero at every index (C1).
 
 // grant credits an attempt at its verdict, pending until its release.
-func (s *State) grant(a *Attempt, job task.JobNumber, credit int64) {
-	a.Credit = credit
+func (s *State) grant(a *Attempt, job task.JobNumber) {
+	credit := a.Credit()
 	s.hosts.Edit(uint64(a.Host)).Pending += credit
 	j := s.jobs.Edit(uint64(job))
 	j.Credit += credit
@@ -18,9 +18,10 @@ func (s *State) grant(a *Attempt, job task.JobNumber, credit int64) {
 // earn makes the credit of an attempt final.
 func (s *State) earn(a *Attempt, job task.JobNumber) {
 	h := s.hosts.Edit(uint64(a.Host))
-	h.Pending -= a.Credit
-	h.Earned += a.Credit
+	credit := a.Credit()
+	h.Pending -= credit
+	h.Earned += credit
 	p := s.projects.Edit(uint64(s.jobs.At(uint64(job)).Project))
-	p.Pending += a.Credit
-	p.Spent -= a.Credit
+	p.Pending += credit
+	p.Spent -= credit
 }

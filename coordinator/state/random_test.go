@@ -118,10 +118,26 @@ func (c *chaos) leadOnce() {
 		j.Verdicts = append(j.Verdicts, state.Verdict{Stage: stage, Index: c.rnd.Uint64N(8), Winner: task.AttemptID(1 + c.rnd.IntN(50))},
 			state.Verdict{Stage: stage, Index: c.rnd.Uint64N(8)}, state.Verdict{Stage: 77, Index: 1, More: 1})
 		c.apply(j, &state.Release{Stage: stage, Chunk: 0}, &state.Release{Stage: stage, Chunk: 5})
+		c.sealSome(stage)
 		st := c.s.Stage(stage)
 		if _, spec := c.s.Job(n); c.s.StageReleased(stage) && spec.Count(st.Level+1) > 0 {
 			c.apply(&state.OpenStage{Job: n, Level: st.Level + 1, Index: task.Digest{1}})
 		}
+	}
+}
+
+// sealSome seals what may be sealed, now and then, and tries what may not.
+func (c *chaos) sealSome(stage task.StageID) {
+	c.apply(&state.Seal{Stage: stage, Chunk: 9, Sheaf: task.Digest{1}}, &state.Seal{Stage: 999}, &state.Seal{Stage: stage})
+	if c.rnd.IntN(3) > 0 {
+		return
+	}
+	if id, chunk, ok := c.s.NextSealable(0); ok {
+		var sheaf task.Digest
+		if k, _ := c.s.Chunk(id, chunk); k.Released {
+			sheaf = task.Digest{byte(id), 1}
+		}
+		c.apply(&state.Seal{Stage: id, Chunk: chunk, Sheaf: sheaf})
 	}
 }
 

@@ -3,6 +3,7 @@ package state
 import (
 	"github.com/sheafgrid/sheaf/protocol"
 	"github.com/sheafgrid/sheaf/task"
+	"github.com/sheafgrid/sheaf/validation"
 )
 
 // Cluster is what is true of the cluster as a whole.
@@ -113,6 +114,12 @@ type Stage struct {
 	Errors   uint64         `msgpack:"e"` // released tasks whose program ended with an error or a trap
 	Released uint64         `msgpack:"r"` // chunks
 	Root     task.Digest    `msgpack:"t"` // of the result tree, once all chunks are released
+	Sealed   uint64         `msgpack:"s"` // chunks whose records have gone
+	Evidence task.Digest    `msgpack:"v"` // of the tree over the sheaves, once all chunks are sealed
+	// What the attempts of sealed chunks came to; the others are counted from
+	// their records.
+	SealedAttempts uint64 `msgpack:"m"`
+	SealedCredit   int64  `msgpack:"k"`
 }
 
 // ChunkTasks is how many consecutive tasks are released together.
@@ -121,8 +128,12 @@ const ChunkTasks = 4096
 // Chunk is a group of ChunkTasks tasks, or of what is left at the end.
 type Chunk struct {
 	Decided  uint32      `msgpack:"d"`
+	Failed   uint32      `msgpack:"f"` // tasks that ended failed, once released or sealed
+	Errors   uint32      `msgpack:"e"` // accepted results with an exit above 0, once released
 	Released bool        `msgpack:"r,omitempty"`
-	Root     task.Digest `msgpack:"t"` // of the result tree's part, once released
+	Sealed   bool        `msgpack:"s,omitempty"` // its tasks' records have gone
+	Root     task.Digest `msgpack:"t"`           // of the result tree's part, once released
+	Sheaf    task.Digest `msgpack:"h"`           // holds results and evidence, once sealed; none if the job was cancelled
 }
 
 // TaskState is what is known of a task.
@@ -162,9 +173,10 @@ type Task struct {
 // AttemptState is how far an attempt is.
 type AttemptState uint8
 
-// The states of an attempt. Only open, reported, valid and wrong ones count
+// The states of an attempt; none is that of a free slot. Only open, reported, valid and wrong ones count
 // for T2: the others left their place to somebody else.
 const (
+	AttemptNone     AttemptState = 0
 	AttemptOpen     AttemptState = 1
 	AttemptReported AttemptState = 2 // its result waits for a verdict
 	AttemptValid    AttemptState = 3
@@ -188,12 +200,16 @@ type Attempt struct {
 	Failure  protocol.Failure `msgpack:"f"`
 	Exit     task.Exit        `msgpack:"x"`
 	Work     uint64           `msgpack:"w"`
-	Given    task.Millis      `msgpack:"b"`
 	Deadline task.Millis      `msgpack:"d"`
-	Returned task.Millis      `msgpack:"e"`
-	Number   uint64           `msgpack:"n"` // the request of its host that it answered
 	Output   task.Digest      `msgpack:"o"`
-	Credit   int64            `msgpack:"c"` // granted for it; 0 unless valid
+}
+
+// Credit is what was granted for the attempt: nothing unless it is valid.
+func (a *Attempt) Credit() int64 {
+	if a.State != AttemptValid {
+		return 0
+	}
+	return validation.Credit(a.Work)
 }
 
 // Session is a sender's run of numbered requests, with what rebuilds the

@@ -6,7 +6,7 @@ import "github.com/sheafgrid/sheaf/task"
 // verdict (T6): its part of the result tree is computed, credit is earned,
 // and what its hosts did becomes public. Attempts still out are not needed.
 func (s *State) release(c *Release) {
-	if c.Stage == 0 || uint64(c.Stage) >= s.stages.Len() || c.Chunk >= s.tasks[c.Stage].chunks.Len() {
+	if !s.hasChunk(c.Stage, c.Chunk) {
 		return
 	}
 	st := s.stages.At(uint64(c.Stage))
@@ -16,19 +16,23 @@ func (s *State) release(c *Release) {
 		return
 	}
 	var tree task.Tree
-	errors := uint64(0)
+	failed, errors := uint32(0), uint32(0)
 	for i := c.Chunk * ChunkTasks; i < c.Chunk*ChunkTasks+size; i++ {
 		tree.Add(s.leaf(c.Stage, i))
 		s.releaseTask(c.Stage, i, st.Job)
-		if t := tables.tasks.At(i); t.State == TaskAccepted && s.attempts.At(uint64(t.Accepted)).Exit != 0 {
+		switch t := tables.tasks.At(i); {
+		case t.State == TaskFailed:
+			failed++
+		case s.attempts.At(uint64(t.Accepted)).Exit != 0:
 			errors++
 		}
 	}
 	chunk := tables.chunks.Edit(c.Chunk)
-	chunk.Released, chunk.Root = true, tree.Root()
+	chunk.Released, chunk.Root, chunk.Failed, chunk.Errors = true, tree.Root(), failed, errors
 	edited := s.stages.Edit(uint64(c.Stage))
 	edited.Released++
-	edited.Errors += errors
+	edited.Errors += uint64(errors)
+	s.noteChunk(c.Stage, c.Chunk)
 	s.finishStage(c.Stage)
 }
 
@@ -40,25 +44,6 @@ func (s *State) leaf(stage task.StageID, i uint64) []byte {
 	}
 	a := s.attempts.At(uint64(t.Accepted))
 	return task.Leaf(i, a.Exit, a.Output)
-}
-
-// payUnreleased makes the credit of verdicts final whose chunks will never be
-// released, because their job was cancelled.
-func (s *State) payUnreleased(number task.JobNumber) {
-	stages := s.jobs.At(uint64(number)).Stages
-	id := stages[len(stages)-1] // the levels below are released
-	tables := s.tasks[id]
-	for i := uint64(0); i < tables.tasks.Len(); i++ {
-		if s.chunkReleased(id, i) {
-			i |= ChunkTasks - 1 // on to the next chunk
-			continue
-		}
-		for slot := tables.tasks.At(i).Last; slot != 0; slot = s.attempts.At(uint64(slot)).Previous {
-			if a := s.attempts.At(uint64(slot)); a.State == AttemptValid {
-				s.earn(a, number)
-			}
-		}
-	}
 }
 
 func (s *State) releaseTask(stage task.StageID, i uint64, job task.JobNumber) {

@@ -57,7 +57,7 @@ func (s *State) recordResult(slot uint32, late bool, r Report) {
 		s.index.closed(s, slot)
 		t.Open--
 	}
-	a.State, a.Returned = AttemptReported, s.cluster.Now
+	a.State = AttemptReported
 	a.Exit, a.Work, a.Output = r.Exit, r.Work, r.Output
 	t.Reported++
 	j := s.jobs.Edit(uint64(s.stages.At(uint64(a.Stage)).Job))
@@ -69,7 +69,7 @@ func (s *State) recordResult(slot uint32, late bool, r Report) {
 		// It was handed out before the verdict: it is paid like the others.
 		s.settle(slot, s.attempts.At(uint64(t.Accepted)))
 	}
-	s.noteTask(a.Stage, uint64(a.Index), t)
+	s.index.stages[a.Stage].note(uint64(a.Index), t)
 }
 
 // vote is a reported attempt as validation sees it.

@@ -36,6 +36,12 @@ func Restore(r io.Reader) (*State, error) {
 	for uint64(len(s.tasks)) < s.stages.Len() {
 		s.tasks = append(s.tasks, &stageTables{})
 	}
+	for i := uint64(1); i < s.stages.Len(); i++ {
+		t, cursor := &s.tasks[i].tasks, s.stages.At(i).Cursor
+		if t.length < cursor && cursor <= task.MaxTasks && t.length%pageSize == 0 {
+			t.skip(cursor)
+		}
+	}
 	s.shareTables()
 	if err := s.fits(); err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrSnapshot, err)
@@ -127,14 +133,14 @@ func (in *restorer) readStage(section uint16, payload []byte) error {
 	if err := wire.UnmarshalLax(payload, &head); err != nil {
 		return err
 	}
-	if head.Stage == 0 || uint64(head.Stage) >= s.stages.Len() {
+	if head.Stage == 0 || uint64(head.Stage) >= s.stages.Len() || s.stages.At(uint64(head.Stage)).Cursor > task.MaxTasks {
 		return fmt.Errorf("tasks of stage %d, there are %d stages: %w", head.Stage, s.stages.Len()-1, wire.ErrMalformed)
 	}
 	for uint64(len(s.tasks)) < s.stages.Len() {
 		s.tasks = append(s.tasks, &stageTables{})
 	}
 	if section == sectionTasks {
-		return readPage(payload, &s.tasks[head.Stage].tasks, &s.share)
+		return readPageOf(payload, &s.tasks[head.Stage].tasks, &s.share, s.stages.At(uint64(head.Stage)).Cursor)
 	}
 	return readPage(payload, &s.tasks[head.Stage].chunks, &s.share)
 }
@@ -150,14 +156,22 @@ func (in *restorer) readEnd(payload []byte) error {
 	return nil
 }
 
+// readPage reads the next page of a table that has all its pages.
 func readPage[T any](payload []byte, t *Table[T], share *sharing) error {
+	return readPageOf(payload, t, share, t.length+pageSize)
+}
+
+// readPageOf reads the next page of a table of length records, of which pages
+// may have been dropped.
+func readPageOf[T any](payload []byte, t *Table[T], share *sharing, length uint64) error {
 	var in pageSection[T]
 	if err := wire.Unmarshal(payload, &in); err != nil {
 		return err
 	}
-	if in.First != t.length || t.length%pageSize != 0 || len(in.Records) == 0 || len(in.Records) > pageSize {
+	if in.First < t.length || in.First >= length || in.First%pageSize != 0 || t.length%pageSize != 0 || len(in.Records) == 0 || len(in.Records) > pageSize {
 		return fmt.Errorf("%d records from %d on, where %d were read: %w", len(in.Records), in.First, t.length, wire.ErrMalformed)
 	}
+	t.skip(in.First)
 	t.share = share
 	p := &page[T]{generation: share.generation}
 	copy(p.records[:], in.Records)
@@ -221,17 +235,46 @@ func (s *State) jobsFit(bad func(string, uint64) error) error {
 		if st.Job == 0 || uint64(st.Job) >= s.jobs.Len() || st.Cursor != s.tasks[i].tasks.Len() || chunksOf(st.Cursor) != s.tasks[i].chunks.Len() {
 			return bad("stage", i)
 		}
-		for k := range s.tasks[i].tasks.Len() {
-			if t := s.tasks[i].tasks.At(k); uint64(t.Last) >= s.attempts.Len() || uint64(t.Accepted) >= s.attempts.Len() {
-				return bad("task", k)
-			}
+		if err := s.tasksFit(task.StageID(i), bad); err != nil {
+			return err
 		}
 	}
 	for i := uint64(1); i < s.attempts.Len(); i++ {
 		a := s.attempts.At(i)
+		if a.State == AttemptNone {
+			continue
+		}
 		if a.Host == 0 || uint64(a.Host) >= s.hosts.Len() || a.Stage == 0 || uint64(a.Stage) >= s.stages.Len() ||
-			uint64(a.Index) >= s.tasks[a.Stage].tasks.Len() || uint64(a.Previous) >= i {
+			!s.tasks[a.Stage].tasks.Has(uint64(a.Index)) || uint64(a.Previous) >= s.attempts.Len() {
 			return bad("attempt", i)
+		}
+	}
+	return nil
+}
+
+// tasksFit: a task has a record unless its chunk is sealed, and its attempts
+// are a chain that ends.
+func (s *State) tasksFit(id task.StageID, bad func(string, uint64) error) error {
+	tables := s.tasks[id]
+	for i := range tables.tasks.Len() {
+		if tables.tasks.Has(i) == tables.chunks.At(i/ChunkTasks).Sealed {
+			return bad("chunk", i/ChunkTasks)
+		}
+		if !tables.tasks.Has(i) {
+			continue
+		}
+		t := tables.tasks.At(i)
+		tries := 0
+		for slot := t.Last; slot != 0; slot = s.attempts.At(uint64(slot)).Previous {
+			if tries++; uint64(slot) >= s.attempts.Len() || tries > int(t.Tries) {
+				return bad("task", i)
+			}
+			if a := s.attempts.At(uint64(slot)); a.Stage != id || uint64(a.Index) != i || a.State == AttemptNone {
+				return bad("task", i)
+			}
+		}
+		if uint64(t.Accepted) >= s.attempts.Len() {
+			return bad("task", i)
 		}
 	}
 	return nil

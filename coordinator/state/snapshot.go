@@ -138,9 +138,12 @@ func (s *State) writeSections(w io.Writer) error {
 }
 
 func writeTable[T any](w io.Writer, section uint16, stage task.StageID, t *Table[T]) error {
-	for first := uint64(0); first < t.length; first += pageSize {
+	for first := t.base * pageSize; first < t.length; first += pageSize {
+		if !t.Has(first) {
+			continue // dropped
+		}
 		n := min(pageSize, t.length-first)
-		page := pageSection[T]{Stage: stage, First: first, Records: t.pages[first/pageSize].records[:n]}
+		page := pageSection[T]{Stage: stage, First: first, Records: t.pages[first/pageSize-t.base].records[:n]}
 		if err := wire.WriteFrame(w, section, wire.Marshal(page)); err != nil {
 			return err
 		}

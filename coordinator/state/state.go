@@ -120,6 +120,8 @@ func (s *State) apply(c Command) Result {
 		s.openStage(c)
 	case *ForgetSessions:
 		s.forgetSessions(c)
+	case *Seal:
+		s.seal(c)
 	default:
 		panic(fmt.Sprintf("state: command %T has a kind and no transition", c))
 	}

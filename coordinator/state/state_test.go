@@ -315,7 +315,7 @@ func TestCancelledJob(t *testing.T) {
 		t.Errorf("somebody else cancelled it: %+v", r)
 	}
 	w.must(&state.CancelJob{Request: w.request(publisher), Job: j.ID})
-	w.wantHost(b, 0, 0, 0, 5) // work whose verdict is in is paid
+	w.wantHost(b, 0, 0, 5, 0)
 	if got := w.must(&state.CancelJob{Request: w.request(publisher), Job: j.ID}); !got.Existed {
 		t.Error("cancelled twice")
 	}
@@ -323,6 +323,11 @@ func TestCancelledJob(t *testing.T) {
 		t.Error("a task of a cancelled job was handed out")
 	}
 	wantAcks(t, w.report(a, result(x[0], 1)), protocol.AckCancelled)
+	w.apply(&state.Seal{Stage: stage, Sheaf: task.Digest{1}}) // it was not released
+	w.wantHost(b, 0, 0, 5, 0)
+	w.apply(&state.Seal{Stage: stage})
+	w.wantHost(b, 0, 0, 0, 5) // work whose verdict is in is paid
+	wantAcks(t, w.report(a, result(x[1], 1)), protocol.AckGone)
 	w.now += 10_000
 	w.apply(&state.Expire{Attempts: x})
 	w.copied()

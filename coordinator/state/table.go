@@ -7,9 +7,11 @@ import "sync/atomic"
 const pageSize = 256
 
 // Table is a growing array of records in pages. A frozen copy of it shares
-// the pages; a page is copied when it is first changed after a freeze.
+// the pages; a page is copied when it is first changed after a freeze. Whole
+// pages can be dropped again; the numbers of the records after them stay.
 type Table[T any] struct {
-	pages  []*page[T]
+	pages  []*page[T] // those from number base on; nil: dropped
+	base   uint64     // how many pages, all dropped, come before
 	length uint64
 	share  *sharing
 }
@@ -25,20 +27,26 @@ type sharing struct {
 	frozen     atomic.Int64
 }
 
-// Len is how many records there are.
+// Len is how many records there are, or have been.
 func (t *Table[T]) Len() uint64 { return t.length }
 
+// Has reports whether record i is there: it was made, and not dropped.
+func (t *Table[T]) Has(i uint64) bool {
+	p := i / pageSize
+	return i < t.length && p >= t.base && t.pages[p-t.base] != nil
+}
+
 // At is record i, to be read. It is valid until the next change of the table.
-func (t *Table[T]) At(i uint64) *T { return &t.pages[i/pageSize].records[i%pageSize] }
+func (t *Table[T]) At(i uint64) *T { return &t.pages[i/pageSize-t.base].records[i%pageSize] }
 
 // Edit is record i, to be changed.
 func (t *Table[T]) Edit(i uint64) *T {
-	p := t.pages[i/pageSize]
+	p := t.pages[i/pageSize-t.base]
 	if p.generation != t.share.generation {
 		if t.share.frozen.Load() > 0 {
 			clone := *p
 			p = &clone
-			t.pages[i/pageSize] = p
+			t.pages[i/pageSize-t.base] = p
 		}
 		p.generation = t.share.generation
 	}
@@ -56,10 +64,33 @@ func (t *Table[T]) Append(v T) uint64 {
 	return i
 }
 
+// drop forgets the records of whole pages: from is the first of one, to is
+// behind the last of one, or the table's length.
+func (t *Table[T]) drop(from, to uint64) {
+	for p := from / pageSize; p*pageSize < to; p++ {
+		t.pages[p-t.base] = nil
+	}
+	for len(t.pages) > 0 && t.pages[0] == nil {
+		t.pages = t.pages[1:]
+		t.base++
+	}
+}
+
+// skip makes the table longer, by records that were dropped. Its length is at
+// the end of a page.
+func (t *Table[T]) skip(to uint64) {
+	if pages := (to + pageSize - 1) / pageSize; len(t.pages) == 0 {
+		t.base = pages
+	} else {
+		t.pages = append(t.pages, make([]*page[T], pages-t.base-uint64(len(t.pages)))...)
+	}
+	t.length = to
+}
+
 // freeze returns a copy that later changes of t do not touch. The caller has
 // raised the generation.
 func (t *Table[T]) freeze() Table[T] {
 	pages := make([]*page[T], len(t.pages))
 	copy(pages, t.pages)
-	return Table[T]{pages: pages, length: t.length, share: t.share}
+	return Table[T]{pages: pages, base: t.base, length: t.length, share: t.share}
 }

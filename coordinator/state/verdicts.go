@@ -2,14 +2,13 @@ package state
 
 import (
 	"github.com/sheafgrid/sheaf/task"
-	"github.com/sheafgrid/sheaf/validation"
 )
 
 // judge records the verdict on one task, if the facts it rests on still hold:
 // a winner needs its quorum, a failure needs that nothing is out. A verdict
 // that does not hold any more changes nothing; the task is judged again.
 func (s *State) judge(v Verdict) {
-	if v.Stage == 0 || uint64(v.Stage) >= s.stages.Len() || v.Index >= s.tasks[v.Stage].tasks.Len() {
+	if v.Stage == 0 || uint64(v.Stage) >= s.stages.Len() || !s.tasks[v.Stage].tasks.Has(v.Index) {
 		return
 	}
 	st := s.stages.At(uint64(v.Stage))
@@ -34,7 +33,7 @@ func (s *State) judge(v Verdict) {
 	case t.Open > 0 || t.Want > 0:
 		t.Ripe = false // it waits for attempts that are out
 	}
-	s.noteTask(v.Stage, v.Index, t)
+	s.index.stages[v.Stage].note(v.Index, t)
 }
 
 func (s *State) accept(v Verdict, t *Task, check task.Check) {
@@ -63,7 +62,9 @@ func (s *State) accept(v Verdict, t *Task, check task.Check) {
 
 // decided counts a task that has its verdict towards its chunk.
 func (s *State) decided(stage task.StageID, i uint64) {
-	s.tasks[stage].chunks.Edit(i/ChunkTasks).Decided++
+	c := i / ChunkTasks
+	s.tasks[stage].chunks.Edit(c).Decided++
+	s.noteChunk(stage, c)
 }
 
 // settle says of one reported attempt whether it was right, and grants its
@@ -78,5 +79,5 @@ func (s *State) settle(slot uint32, winner *Attempt) {
 		return
 	}
 	a.State = AttemptValid
-	s.grant(a, number, validation.Credit(want.Work))
+	s.grant(a, number)
 }

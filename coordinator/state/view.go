@@ -126,9 +126,10 @@ func (s *State) CurrentStage(n task.JobNumber) task.StageID {
 // StageReleased reports whether all chunks of a stage are released.
 func (s *State) StageReleased(id task.StageID) bool { return s.stageReleased(id) }
 
-// Task is the record of a task; there is none at or above the stage's cursor.
+// Task is the record of a task; there is none at or above the stage's cursor,
+// and none in a sealed chunk.
 func (s *State) Task(stage task.StageID, i uint64) (*Task, bool) {
-	if i >= s.tasks[stage].tasks.Len() {
+	if !s.tasks[stage].tasks.Has(i) {
 		return nil, false
 	}
 	return s.tasks[stage].tasks.At(i), true
@@ -142,15 +143,15 @@ func (s *State) ChunkReleased(stage task.StageID, i uint64) bool {
 // Waiting finds the next task of a stage that wants an attempt, from a number
 // on. Tasks that were never touched are not among them.
 func (s *State) Waiting(stage task.StageID, from uint64) (uint64, bool) {
-	return s.index.stages[stage].waiting.next(from)
+	return s.index.stages[stage].nextWaiting(from)
 }
 
 // WaitingCount is how many tasks Waiting goes through.
-func (s *State) WaitingCount(stage task.StageID) uint64 { return s.index.stages[stage].waiting.count }
+func (s *State) WaitingCount(stage task.StageID) uint64 { return s.index.stages[stage].wanting }
 
 // Ripe finds the next task of a stage that is to be judged.
 func (s *State) Ripe(stage task.StageID, from uint64) (uint64, bool) {
-	return s.index.stages[stage].ripe.next(from)
+	return s.index.stages[stage].nextRipe(from)
 }
 
 // ProjectOpen is how many attempts of a project are out.
@@ -195,23 +196,34 @@ func (s *State) AcceptedResult(t *Task) *Attempt { return s.attempts.At(uint64(t
 // NextReleasable finds a chunk of a stage, from a number on, of which every
 // task has its verdict and that is not released.
 func (s *State) NextReleasable(stage task.StageID, from uint64) (uint64, bool) {
-	st, chunks := s.stages.At(uint64(stage)), &s.tasks[stage].chunks
-	for c := from; c < chunks.Len(); c++ {
-		if k := chunks.At(c); !k.Released && uint64(k.Decided) == chunkSize(st.Count, c) {
-			return c, true
-		}
+	return s.index.stages[stage].ready.next(from)
+}
+
+// NextSealable finds a chunk whose records may go, in a stage from a number on.
+func (s *State) NextSealable(from task.StageID) (stage task.StageID, chunk uint64, ok bool) {
+	id, ok := s.index.sealable.next(uint64(from))
+	if !ok {
+		return 0, 0, false
 	}
-	return 0, false
+	chunk, ok = s.index.stages[id].sealable.next(0)
+	return task.StageID(id), chunk, ok
+}
+
+// Chunk is a chunk of a stage that has been touched.
+func (s *State) Chunk(stage task.StageID, chunk uint64) (*Chunk, bool) {
+	if !s.hasChunk(stage, chunk) {
+		return nil, false
+	}
+	return s.tasks[stage].chunks.At(chunk), true
 }
 
 // Released is how many tasks of a stage lie in released chunks.
 func (s *State) Released(stage task.StageID) uint64 {
-	st, chunks := s.stages.At(uint64(stage)), &s.tasks[stage].chunks
-	n := uint64(0)
-	for c := range chunks.Len() {
-		if chunks.At(c).Released {
-			n += chunkSize(st.Count, c)
-		}
+	st := s.stages.At(uint64(stage))
+	n := st.Released * ChunkTasks
+	last := chunksOf(st.Count) - 1
+	if k, ok := s.Chunk(stage, last); ok && k.Released {
+		n -= ChunkTasks - chunkSize(st.Count, last)
 	}
 	return n
 }
@@ -223,11 +235,14 @@ func (s *State) Expired(now task.Millis, limit int) []task.AttemptID {
 	var expired []task.AttemptID
 	for id := uint64(1); id < s.stages.Len(); id++ {
 		x := &s.index.stages[id]
-		for c := range x.soonest {
-			if x.soonest[c] > now {
+		if x.open == 0 {
+			continue
+		}
+		for n, k := range x.chunks {
+			if k == nil || k.attempts == 0 || k.soonest > now {
 				continue
 			}
-			x.soonest[c] = s.scanChunk(task.StageID(id), uint64(c), now, &expired)
+			k.soonest = s.scanChunk(task.StageID(id), x.first+uint64(n), now, &expired)
 			if len(expired) >= limit {
 				return expired[:limit]
 			}

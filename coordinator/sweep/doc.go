@@ -1,13 +1,14 @@
 // Package sweep is what the leader does without being asked: it ends attempts
 // whose deadline has passed, judges tasks whose results are in, releases
-// chunks whose tasks are all decided, opens the next level of a reduction, and
-// forgets old sessions.
+// chunks whose tasks are all decided, seals them into sheaves, opens the next
+// level of a reduction, and forgets old sessions.
 //
 // Each loop finds its work by reading the state, so a new leader goes on where
 // the last one stopped, and proposes commands that Apply checks again. Nothing
 // is kept between rounds.
 //
-// Run owns two goroutines: one follows the state as it changes, one the clock.
+// Run owns three goroutines: one follows the state as it changes, one seals
+// what is released, one follows the clock.
 package sweep
 
 import (
@@ -20,6 +21,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/sheafgrid/sheaf/coordinator/state"
+	"github.com/sheafgrid/sheaf/sheaf"
 	"github.com/sheafgrid/sheaf/storage"
 	"github.com/sheafgrid/sheaf/task"
 )
@@ -44,23 +46,30 @@ type Blobs interface {
 	PutPublicLarge(ctx context.Context, digest task.Digest, size int64, r io.Reader) error
 }
 
+// Archive reads released results.
+type Archive interface {
+	Chunk(ctx context.Context, stage task.StageID, chunk uint64) (*sheaf.Sheaf, error)
+}
+
 // Sweeper runs the leader's loops.
 type Sweeper struct {
-	node  Node
-	blobs Blobs
-	log   *slog.Logger
+	node    Node
+	blobs   Blobs
+	archive Archive
+	log     *slog.Logger
 }
 
 // New makes a sweeper; nothing runs yet.
-func New(node Node, blobs Blobs, log *slog.Logger) *Sweeper {
-	return &Sweeper{node: node, blobs: blobs, log: log}
+func New(node Node, blobs Blobs, archive Archive, log *slog.Logger) *Sweeper {
+	return &Sweeper{node: node, blobs: blobs, archive: archive, log: log}
 }
 
 // Run runs the loops until ctx ends, which it does when leadership does.
 func (s *Sweeper) Run(ctx context.Context) error {
 	g, ctx := errgroup.WithContext(ctx)
-	g.Go(func() error { return s.followState(ctx) })
+	g.Go(func() error { return s.follow(ctx, s.advance) })
 	g.Go(func() error { return s.followClock(ctx) })
+	g.Go(func() error { return s.follow(ctx, s.seal) })
 	err := g.Wait()
 	if errors.Is(err, context.Canceled) {
 		return nil
@@ -71,11 +80,12 @@ func (s *Sweeper) Run(ctx context.Context) error {
 // retryAfter is the pause after a round that failed.
 const retryAfter = time.Second
 
-// followState judges, releases and opens levels whenever something changed.
-func (s *Sweeper) followState(ctx context.Context) error {
+// follow does a round of work whenever something changed, and again while there
+// was something to do.
+func (s *Sweeper) follow(ctx context.Context, round func(context.Context) (busy bool, err error)) error {
 	for {
 		changed := s.node.Changed()
-		busy, err := s.advance(ctx)
+		busy, err := round(ctx)
 		if ctx.Err() != nil {
 			return ctx.Err()
 		}

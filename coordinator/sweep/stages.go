@@ -75,18 +75,19 @@ func (s *Sweeper) buildPage(ctx context.Context, d nextLevel, i uint64) ([]byte,
 	var page task.ReducePage
 	var lists []task.Digest
 	from, to := d.spec.ReduceGroup(d.level, i)
-	s.node.View(func(st *state.State) {
-		for k := from; k < to; k++ {
-			t, ok := st.Task(d.stage, k)
-			if !ok || t.State != state.TaskAccepted {
-				continue
-			}
-			if a := st.AcceptedResult(t); a.Exit == 0 {
-				page.Inputs = append(page.Inputs, task.ReduceInput{Index: k})
-				lists = append(lists, a.Output)
-			}
+	for k := from; k < to; k++ {
+		chunk, err := s.archive.Chunk(ctx, d.stage, k/state.ChunkTasks)
+		if err == nil && chunk == nil {
+			err = fmt.Errorf("task %d is not released", k)
 		}
-	})
+		if err != nil {
+			return nil, err
+		}
+		if t := &chunk.Tasks[k-chunk.First]; t.Fail == 0 && t.Result.Exit == 0 {
+			page.Inputs = append(page.Inputs, task.ReduceInput{Index: k})
+			lists = append(lists, t.Result.Output)
+		}
+	}
 	for k, digest := range lists {
 		b, err := s.blobs.ReadOutput(ctx, digest, maxListBytes)
 		if err != nil {

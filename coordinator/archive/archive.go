@@ -1,0 +1,110 @@
+// Package archive reads released results, wherever they are: from the state,
+// or, once a chunk is sealed, from its sheaf.
+//
+// It keeps the sheaves it read last in memory, bounded, and nothing else; it
+// starts no goroutine.
+package archive
+
+import (
+	"context"
+	"fmt"
+	"sync"
+
+	"github.com/sheafgrid/sheaf/coordinator/state"
+	"github.com/sheafgrid/sheaf/sheaf"
+	"github.com/sheafgrid/sheaf/task"
+)
+
+// Node is the replicated state, as the archive reads it.
+type Node interface {
+	View(fn func(*state.State))
+}
+
+// Blobs holds the sheaves.
+type Blobs interface {
+	ReadAll(ctx context.Context, digest task.Digest, limit int64) ([]byte, error)
+}
+
+// kept is how many sheaves are kept, decoded: about 1 MiB each.
+const kept = 8
+
+// Archive reads released results.
+type Archive struct {
+	node  Node
+	blobs Blobs
+
+	mu     sync.Mutex
+	recent []read // the one used last at the end
+}
+
+type read struct {
+	digest task.Digest
+	sheaf  *sheaf.Sheaf
+}
+
+// New makes an archive of a node's state and the blobs that hold its sheaves.
+func New(node Node, blobs Blobs) *Archive { return &Archive{node: node, blobs: blobs} }
+
+// Chunk is what is known of a released chunk, or nil where it is not released.
+// The sheaf is shared: nobody may change it.
+func (a *Archive) Chunk(ctx context.Context, stage task.StageID, chunk uint64) (*sheaf.Sheaf, error) {
+	var digest, root task.Digest
+	var collected *sheaf.Sheaf
+	a.node.View(func(s *state.State) {
+		k, ok := s.Chunk(stage, chunk)
+		if ok && k.Sealed {
+			digest, root = k.Sheaf, k.Root
+		} else {
+			collected = s.Collect(stage, chunk)
+		}
+	})
+	if digest.IsZero() { // not sealed, or nothing was to be kept
+		return collected, nil
+	}
+	if s := a.cached(digest); s != nil {
+		return s, nil
+	}
+	b, err := a.blobs.ReadAll(ctx, digest, sheaf.MaxBytes)
+	if err != nil {
+		return nil, fmt.Errorf("sheaf %s: %w", digest.Short(), err)
+	}
+	s, err := sheaf.Decode(b)
+	if err != nil {
+		return nil, fmt.Errorf("sheaf %s: %w", digest.Short(), err)
+	}
+	if s.Root() != root {
+		return nil, fmt.Errorf("sheaf %s: its results are not those that were released", digest.Short())
+	}
+	a.keep(digest, s)
+	return s, nil
+}
+
+func (a *Archive) cached(digest task.Digest) *sheaf.Sheaf {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	for i, r := range a.recent {
+		if r.digest == digest {
+			a.recent = append(append(a.recent[:i], a.recent[i+1:]...), r)
+			return r.sheaf
+		}
+	}
+	return nil
+}
+
+func (a *Archive) keep(digest task.Digest, s *sheaf.Sheaf) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if len(a.recent) >= kept {
+		a.recent = append(a.recent[:0], a.recent[1:]...)
+	}
+	a.recent = append(a.recent, read{digest, s})
+}
+
+// Task is what is known of one task, or nil where it is not released.
+func (a *Archive) Task(ctx context.Context, stage task.StageID, i uint64) (*sheaf.Task, error) {
+	s, err := a.Chunk(ctx, stage, i/state.ChunkTasks)
+	if s == nil || err != nil || i-s.First >= uint64(len(s.Tasks)) {
+		return nil, err
+	}
+	return &s.Tasks[i-s.First], nil
+}
