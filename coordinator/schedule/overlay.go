@@ -11,6 +11,15 @@ type Overlay struct {
 	projects map[task.ProjectID]int
 	hosts    map[task.HostID]int
 	pending  map[task.StageID]int // picks of a stage, to know when its cursor may be forgotten
+	begun    map[task.StageID]*begun
+}
+
+// begun are tasks at or above a stage's cursor that were picked at least once
+// and may want further attempts, in the order of their first pick. What is in
+// it needlessly is dropped when it is looked at.
+type begun struct {
+	order []uint64
+	in    map[uint64]bool
 }
 
 type place struct {
@@ -27,7 +36,7 @@ type picked struct {
 func NewOverlay() *Overlay {
 	return &Overlay{
 		places: map[place]*picked{}, cursors: map[task.StageID]uint64{}, projects: map[task.ProjectID]int{},
-		hosts: map[task.HostID]int{}, pending: map[task.StageID]int{},
+		hosts: map[task.HostID]int{}, pending: map[task.StageID]int{}, begun: map[task.StageID]*begun{},
 	}
 }
 
@@ -41,6 +50,7 @@ func (o *Overlay) add(p Pick, j JobFacts, h Host) {
 	x.accounts = append(x.accounts, h.Account)
 	if p.Index >= j.Cursor {
 		o.cursors[p.Stage] = max(o.cursors[p.Stage], p.Index+1)
+		o.begin(p)
 	}
 	o.projects[j.Project]++
 	o.hosts[h.ID]++
@@ -64,12 +74,55 @@ func (o *Overlay) Settle(picks []Pick, project func(task.StageID) task.ProjectID
 		if len(x.accounts) == 0 {
 			delete(o.places, at)
 		}
+		if o.pending[p.Stage] > 1 {
+			o.begin(p) // if it was not applied it is to be picked again
+		}
 		drop(o.projects, project(p.Stage))
 		drop(o.hosts, h.ID)
 		if drop(o.pending, p.Stage) {
 			delete(o.cursors, p.Stage)
+			delete(o.begun, p.Stage)
 		}
 	}
+}
+
+func (o *Overlay) begin(p Pick) {
+	b := o.begun[p.Stage]
+	if b == nil {
+		b = &begun{in: map[uint64]bool{}}
+		o.begun[p.Stage] = b
+	}
+	if !b.in[p.Index] {
+		b.in[p.Index] = true
+		b.order = append(b.order, p.Index)
+	}
+}
+
+// further finds a task at or above the stage's cursor that was begun and wants
+// a further attempt by the account; others says that some do by another one.
+func (o *Overlay) further(v View, j JobFacts, account task.AccountID) (i uint64, found, others bool) {
+	b := o.begun[j.Stage]
+	if b == nil {
+		return 0, false, false
+	}
+	kept, n := 0, 0
+	for n < len(b.order) && kept < maxScan && !found {
+		i = b.order[n]
+		n++
+		if i < j.Cursor || o.wants(v, j, i) <= 0 {
+			delete(b.in, i)
+			continue
+		}
+		b.order[kept] = i
+		kept++
+		if o.taken(v, j, i, account) {
+			others = true
+		} else {
+			found = true
+		}
+	}
+	b.order = append(b.order[:kept], b.order[n:]...)
+	return i, found, others
 }
 
 // drop counts down and forgets what has reached zero.

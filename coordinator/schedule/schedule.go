@@ -148,17 +148,14 @@ func pickFrom(v View, o *Overlay, h Host, j JobFacts, rnd func(n uint64) uint64)
 	}
 	// Tasks of this stage that were picked and not applied yet lie above the
 	// cursor. They may want further attempts of other accounts.
-	next := max(j.Cursor, o.cursors[j.Stage])
-	_, others := v.Waiting(j.Stage, 0) // a task waits, for other accounts than this
-	for i := j.Cursor; i < next; i++ {
-		if o.wants(v, j, i) <= 0 {
-			continue
-		}
-		if !o.taken(v, j, i, h.Account) {
-			return Pick{j.Stage, i}, task.ReasonNone
-		}
-		others = true
+	i, found, others := o.further(v, j, h.Account)
+	if found {
+		return Pick{j.Stage, i}, task.ReasonNone
 	}
+	if _, ok := v.Waiting(j.Stage, 0); ok {
+		others = true // a task waits, for other accounts than this
+	}
+	next := max(j.Cursor, o.cursors[j.Stage])
 	switch {
 	case next < j.Count && next-j.Cursor < maxAhead:
 		return Pick{j.Stage, next}, task.ReasonNone
