@@ -70,7 +70,9 @@ type LevelView struct {
 	Released uint64      `json:"released"` // final
 	Failed   uint64      `json:"failed"`   // of the released ones: the attempts ran out
 	Errors   uint64      `json:"errors"`   // of the released ones: the program ended with an error or a trap
+	Sealed   uint64      `json:"sealed"`   // of the released ones: their results and evidence are in sheaves
 	Root     task.Digest `json:"root,omitzero"`
+	Evidence task.Digest `json:"evidence,omitzero"` // root over the sheaves' digests, once all tasks are sealed
 }
 
 // Progress is what only the publisher sees while a job runs.

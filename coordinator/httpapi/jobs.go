@@ -102,6 +102,7 @@ func (v view) job(n task.JobNumber, reader task.Key) protocol.JobView {
 		st := v.Stage(id)
 		l := protocol.LevelView{
 			Level: st.Level, Tasks: st.Count, Begun: st.Cursor, Released: v.Released(id), Errors: st.Errors, Root: st.Root,
+			Sealed: v.Sealed(id), Evidence: st.Evidence,
 		}
 		if l.Released == l.Tasks {
 			l.Failed = st.Failed

@@ -219,11 +219,22 @@ func (s *State) Chunk(stage task.StageID, chunk uint64) (*Chunk, bool) {
 
 // Released is how many tasks of a stage lie in released chunks.
 func (s *State) Released(stage task.StageID) uint64 {
-	st := s.stages.At(uint64(stage))
-	n := st.Released * ChunkTasks
-	last := chunksOf(st.Count) - 1
-	if k, ok := s.Chunk(stage, last); ok && k.Released {
-		n -= ChunkTasks - chunkSize(st.Count, last)
+	return s.tasksIn(stage, s.stages.At(uint64(stage)).Released, func(c *Chunk) bool { return c.Released })
+}
+
+// Sealed is how many tasks of a stage lie in sealed chunks.
+func (s *State) Sealed(stage task.StageID) uint64 {
+	return s.tasksIn(stage, s.stages.At(uint64(stage)).Sealed, func(c *Chunk) bool { return c.Sealed })
+}
+
+// tasksIn is how many tasks lie in some chunks: the last one of the stage has
+// fewer than the others.
+func (s *State) tasksIn(stage task.StageID, chunks uint64, among func(*Chunk) bool) uint64 {
+	count := s.stages.At(uint64(stage)).Count
+	last := chunksOf(count) - 1
+	n := chunks * ChunkTasks
+	if k, ok := s.Chunk(stage, last); ok && among(k) {
+		n -= ChunkTasks - chunkSize(count, last)
 	}
 	return n
 }
