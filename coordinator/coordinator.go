@@ -55,7 +55,8 @@ type Bootstrap struct {
 type Coordinator struct {
 	*assembly
 	cfg      Config
-	stores   []*dir.Store
+	public   *dir.Store
+	outputs  *outputs
 	listener net.Listener
 	unlock   func() error
 }
@@ -90,12 +91,11 @@ func (c *Coordinator) open(ctx context.Context) (err error) {
 	if err := checkFolders(&c.cfg, id); err != nil {
 		return err
 	}
-	for _, area := range []blobs.Area{blobs.Public, blobs.Outputs} {
-		s, err := dir.Open(ctx, dir.Config{Path: filepath.Join(c.cfg.Dir, string(area)), Quota: c.cfg.Quota})
-		if err != nil {
-			return err
-		}
-		c.stores = append(c.stores, s)
+	if c.public, err = dir.Open(ctx, dir.Config{Path: filepath.Join(c.cfg.Dir, string(blobs.Public)), Quota: c.cfg.Quota}); err != nil {
+		return err
+	}
+	if c.outputs, err = openOutputs(ctx, &c.cfg); err != nil {
+		return err
 	}
 	raft, err := c.openRaft(id)
 	if err != nil {
@@ -105,7 +105,7 @@ func (c *Coordinator) open(ctx context.Context) (err error) {
 		return closing(err, raft)
 	}
 	c.assembly, err = assemble(Parts{
-		Identity: id, Raft: raft, Public: c.stores[0], Outputs: c.stores[1], Peers: peers,
+		Identity: id, Raft: raft, Public: c.public, Outputs: c.outputs, Peers: peers,
 		Join: c.cfg.Join, Local: loopback(c.listener.Addr().String()) && loopback(c.cfg.Raft),
 		Timing: c.cfg.Timing, Now: c.cfg.Now, Logger: c.cfg.Logger,
 	})
@@ -147,6 +147,7 @@ func (c *Coordinator) Run(ctx context.Context) error {
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error { return c.assembly.Run(ctx) })
 	g.Go(func() error { return c.noteBegun(ctx) })
+	g.Go(func() error { return c.outputs.watch(ctx) })
 	g.Go(func() error {
 		if err := server.Serve(c.listener); !errors.Is(err, http.ErrServerClosed) {
 			return err
@@ -169,8 +170,11 @@ func (c *Coordinator) Run(ctx context.Context) error {
 // close gives back what open took, as far as it got.
 func (c *Coordinator) close() error {
 	var errs []error
-	for _, s := range c.stores {
-		errs = append(errs, s.Close())
+	if c.public != nil {
+		errs = append(errs, c.public.Close())
+	}
+	if c.outputs != nil {
+		errs = append(errs, c.outputs.Close())
 	}
 	if c.listener != nil {
 		if err := c.listener.Close(); !errors.Is(err, net.ErrClosed) {

@@ -68,7 +68,7 @@ func changes(c *coordinator.Coordinator, holds func(*state.State) bool, done <-c
 // A node that lost a part of its folder must not come back as if nothing were
 // missing: it would begin its cluster anew, or count for blobs it has not.
 func TestNodeThatLostAPartIsRefused(t *testing.T) {
-	for _, part := range []string{"raft", "raft/log", "blobs", "outputs"} {
+	for _, part := range []string{"raft", "raft/log", "blobs", "outputs", "segments"} {
 		t.Run(filepath.Base(part), func(t *testing.T) {
 			dir := t.TempDir()
 			for range 2 { // it comes back while all is there

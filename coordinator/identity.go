@@ -105,7 +105,7 @@ func checkFolders(cfg *Config, id Identity) error {
 	if !id.Begun {
 		return nil
 	}
-	for _, name := range []string{"raft", string(blobs.Public), string(blobs.Outputs)} {
+	for _, name := range []string{"raft", string(blobs.Public), string(blobs.Outputs), smallOutputs} {
 		if _, err := os.Stat(filepath.Join(cfg.Dir, name)); err != nil {
 			return lostPart(cfg, id, err)
 		}
