@@ -77,6 +77,7 @@ type LevelView struct {
 
 // Progress is what only the publisher sees while a job runs.
 type Progress struct {
+	Level    uint8  `json:"level"`    // the current level, which accepted and failed are counted in
 	Accepted uint64 `json:"accepted"` // tasks of the current level with an accepted result
 	Failed   uint64 `json:"failed"`   // tasks of the current level that ended failed
 	Attempts uint64 `json:"attempts"` // handed out, all levels

@@ -100,3 +100,30 @@ func TestLateLargeResultCounts(t *testing.T) {
 		}
 	})
 }
+
+// A job that nobody has the memory for says so, instead of waiting in silence.
+func TestJobSaysWhatItWaitsFor(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := coordinatortest.New(t, 1)
+		defer c.Stop()
+		p := c.NewPublisher(1, program(t))
+		s := spec(t, 1, 2)
+		s.Limits.Memory = 4 << 30
+		id := p.Submit(s)
+		for i, want := range []string{"No volunteer has joined", "only 1 have joined", "Each task needs 4 GiB of memory", "Each task needs 4 GiB of memory"} {
+			if got := c.Job(id).WaitsFor; !strings.Contains(got, want) {
+				t.Errorf("with %d hosts it waits for %q, want %q", i, got, want)
+			}
+			h := c.NewHost(i, honest)
+			h.Contact(0)
+		}
+		for i := 10; i < 12; i++ {
+			h := c.NewHost(i, honest)
+			h.Facts.Memory = 4 << 30
+			h.Contact(0)
+		}
+		if got := c.Job(id).WaitsFor; !strings.Contains(got, "not all tasks have been handed out") {
+			t.Errorf("with two roomy hosts it waits for %q", got)
+		}
+	})
+}

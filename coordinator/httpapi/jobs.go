@@ -117,7 +117,7 @@ func (v view) job(n task.JobNumber, reader task.Key) protocol.JobView {
 	if reader == owner || j.State != state.JobRunning {
 		st := v.Stage(v.CurrentStage(n))
 		out.Progress = &protocol.Progress{
-			Accepted: st.Accepted, Failed: st.Failed, Attempts: j.Attempts, Returned: j.Returned, Wrong: j.Wrong, Credit: j.Credit,
+			Level: st.Level, Accepted: st.Accepted, Failed: st.Failed, Attempts: j.Attempts, Returned: j.Returned, Wrong: j.Wrong, Credit: j.Credit,
 		}
 	}
 	if j.State == state.JobRunning {
@@ -132,13 +132,27 @@ func (v view) waitsFor(n task.JobNumber, owner bool) string {
 	id := v.CurrentStage(n)
 	st := v.Stage(id)
 	_, spec := v.Job(n)
-	accounts := map[task.AccountID]bool{}
-	v.Hosts(func(_ task.HostID, h *state.Host) { accounts[h.Account] = true })
+	memory := spec.Limits.Memory
+	if st.Level > 0 {
+		memory = spec.Reduce.Limits.Memory
+	}
+	accounts, roomy, most := map[task.AccountID]bool{}, map[task.AccountID]bool{}, uint64(0)
+	v.Hosts(func(_ task.HostID, h *state.Host) {
+		accounts[h.Account] = true
+		if offer := h.Facts.Memory; offer == 0 || offer >= memory { // 0: not said
+			roomy[h.Account] = true
+		} else {
+			most = max(most, offer)
+		}
+	})
 	switch {
 	case v.HostCount() == 0:
 		return "No volunteer has joined this cluster yet."
 	case len(accounts) < int(spec.Check.Replicate):
 		return fmt.Sprintf("Each task needs results from %d different accounts, and only %d have joined.", spec.Check.Replicate, len(accounts))
+	case len(roomy) < int(spec.Check.Replicate):
+		return fmt.Sprintf("Each task needs %s of memory and results from %d different accounts; volunteers of %d accounts offer that much (the others up to %s). Lower limits.memory, or ask them for more (sheaf client --memory).",
+			mebibytes(memory), spec.Check.Replicate, len(roomy), mebibytes(most))
 	case v.StageReleased(id):
 		return "The next level of the reduction is being prepared."
 	case st.Cursor < st.Count:
@@ -149,4 +163,12 @@ func (v view) waitsFor(n task.JobNumber, owner bool) string {
 		return "Some tasks wait for a further volunteer of another account."
 	}
 	return "The last results are being computed."
+}
+
+// mebibytes is an amount of memory as job files write it.
+func mebibytes(n uint64) string {
+	if n >= 1<<30 && n%(1<<30) == 0 {
+		return fmt.Sprintf("%d GiB", n>>30)
+	}
+	return fmt.Sprintf("%d MiB", n>>20)
 }
