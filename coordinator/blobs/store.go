@@ -79,9 +79,16 @@ func (s *Store) PutBatch(ctx context.Context, area Area, blobs []storage.Small) 
 	if len(blobs) == 0 {
 		return nil
 	}
+	// This node's disk and the peers' work at the same time.
+	spread := make(chan error, 1)
+	s.pushes.Go(func() { spread <- s.spreadBatch(ctx, area, blobs) })
 	if err := s.local[area].PutBatch(ctx, blobs); err != nil {
 		return err
 	}
+	return <-spread
+}
+
+func (s *Store) spreadBatch(ctx context.Context, area Area, blobs []storage.Small) error {
 	for part := range parts(blobs) {
 		err := s.spread(ctx, fmt.Sprintf("%d blobs", len(part)), func(ctx context.Context, p Peer) error {
 			return p.PutBatch(ctx, area, part)
