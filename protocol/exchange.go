@@ -1,6 +1,9 @@
 package protocol
 
 import (
+	"unicode"
+	"unicode/utf8"
+
 	"github.com/sheafgrid/sheaf/task"
 )
 
@@ -28,6 +31,11 @@ func (f *HostFacts) Check() error {
 	for _, text := range []string{f.Client, f.OS, f.Arch} {
 		if len(text) > 64 {
 			return Refuse(CodeInvalid, "host facts: a text of %d bytes, at most 64 are allowed", len(text))
+		}
+		for _, r := range text {
+			if r == utf8.RuneError || !unicode.IsPrint(r) {
+				return Refuse(CodeInvalid, "host facts: the character %q cannot be shown", r)
+			}
 		}
 	}
 	return nil

@@ -64,7 +64,7 @@ func (s *Store) Put(ctx context.Context, area Area, digest task.Digest, size int
 	if err := s.local[area].Put(ctx, digest, size, r); err != nil {
 		return err
 	}
-	return s.spread(ctx, digest.Short(), func(ctx context.Context, p Peer) error {
+	return s.spread(ctx, digest.Short(), 1, func(ctx context.Context, p Peer) error {
 		b, err := s.local[area].Open(ctx, digest)
 		if err != nil {
 			return err
@@ -81,16 +81,25 @@ func (s *Store) PutBatch(ctx context.Context, area Area, blobs []storage.Small) 
 	}
 	// This node's disk and the peers' work at the same time.
 	spread := make(chan error, 1)
-	s.pushes.Go(func() { spread <- s.spreadBatch(ctx, area, blobs) })
-	if err := s.local[area].PutBatch(ctx, blobs); err != nil {
+	s.pushes.Go(func() { spread <- s.spreadBatch(ctx, area, 1, blobs) })
+	err := s.local[area].PutBatch(ctx, blobs)
+	if errors.Is(err, storage.ErrNoSpace) {
+		// A full disk here is one node's: the others may be a majority.
+		if s.spreadBatch(ctx, area, 0, blobs) == nil {
+			return nil
+		}
+	}
+	if err != nil {
 		return err
 	}
 	return <-spread
 }
 
-func (s *Store) spreadBatch(ctx context.Context, area Area, blobs []storage.Small) error {
+// spreadBatch puts blobs on so many peers that they, and the have nodes that
+// have them already, are a majority.
+func (s *Store) spreadBatch(ctx context.Context, area Area, have int, blobs []storage.Small) error {
 	for part := range parts(blobs) {
-		err := s.spread(ctx, fmt.Sprintf("%d blobs", len(part)), func(ctx context.Context, p Peer) error {
+		err := s.spread(ctx, fmt.Sprintf("%d blobs", len(part)), have, func(ctx context.Context, p Peer) error {
 			return p.PutBatch(ctx, area, part)
 		})
 		if err != nil {
@@ -117,9 +126,9 @@ func parts(blobs []storage.Small) iter.Seq[[]storage.Small] {
 	}
 }
 
-// spread pushes to all peers and returns once this node and they are a
-// majority.
-func (s *Store) spread(ctx context.Context, what string, push func(context.Context, Peer) error) error {
+// spread pushes to all peers and returns once they, and the have nodes that have
+// it already, are a majority.
+func (s *Store) spread(ctx context.Context, what string, have int, push func(context.Context, Peer) error) error {
 	peers, err := s.peers()
 	if err != nil {
 		return fmt.Errorf("%s: %w: %w", what, ErrNoMajority, err)
@@ -138,10 +147,11 @@ func (s *Store) spread(ctx context.Context, what string, push func(context.Conte
 			answers <- nil
 		})
 	}
-	have, need := 1, (len(peers)+1)/2+1
+	need := (len(peers)+1)/2 + 1
+	most := have + len(peers) // that can still have it
 	var failed []error
 	for have < need {
-		if len(peers)-len(failed) < need-1 {
+		if most-len(failed) < need {
 			return fmt.Errorf("%s: %w: %w", what, ErrNoMajority, errors.Join(failed...))
 		}
 		select {
@@ -191,9 +201,37 @@ func (s *Store) repair(ctx context.Context, area Area, digest task.Digest, why e
 			s.log.Info("fetched a blob from a peer", "blob", digest.Short(), "area", area, "peer", p.Name(), "bytes", size)
 			return nil
 		}
+		if errors.Is(err, storage.ErrNoSpace) {
+			return err // it is there, and has no room here
+		}
 		why = errors.Join(why, fmt.Errorf("node %s: %w", p.Name(), err))
 	}
 	return why
+}
+
+// fetch reads a blob from the first peer that has it, without keeping it.
+func (s *Store) fetch(ctx context.Context, area Area, digest task.Digest, limit int64) ([]byte, error) {
+	peers, err := s.peers()
+	if err != nil {
+		return nil, err
+	}
+	why := storage.ErrNotFound
+	for _, p := range peers {
+		size, r, err := p.Get(ctx, area, digest)
+		if err != nil {
+			continue
+		}
+		var b []byte
+		if err = storage.CheckSize(digest, size, limit); err == nil {
+			b, err = io.ReadAll(io.LimitReader(r, limit))
+		}
+		_ = r.Close() // its bytes are verified
+		if err == nil && task.Sum(b) == digest {
+			return b, nil
+		}
+		why = errors.Join(why, fmt.Errorf("node %s: %w", p.Name(), err))
+	}
+	return nil, fmt.Errorf("blob %s: %w", digest, why)
 }
 
 // ReadAll returns a whole blob of at most limit bytes. A copy that turns out
@@ -203,7 +241,10 @@ func (s *Store) ReadAll(ctx context.Context, area Area, digest task.Digest, limi
 	if !errors.Is(err, storage.ErrNotFound) && !errors.Is(err, storage.ErrCorrupt) {
 		return b, err
 	}
-	if err := s.repair(ctx, area, digest, err); err != nil {
+	switch err := s.repair(ctx, area, digest, err); {
+	case errors.Is(err, storage.ErrNoSpace):
+		return s.fetch(ctx, area, digest, limit)
+	case err != nil:
 		return nil, err
 	}
 	return storage.ReadAll(ctx, s.local[area], digest, limit)

@@ -125,6 +125,32 @@ func TestBatchesReachAMajority(t *testing.T) {
 	}
 }
 
+// A node whose own disk is full still stores on the others, and reads what they
+// have.
+func TestFullDiskHereIsNotTheClusters(t *testing.T) {
+	c := newCluster(t, 3)
+	full := c.inner[0]
+	b := []byte("no room for this")
+	small := []storage.Small{{Digest: task.Sum(b), Bytes: b}}
+	full.Script(faulty.Fault{Op: faulty.PutBatch, Call: full.Calls(faulty.PutBatch) + 1, Err: storage.ErrNoSpace})
+	if err := c.stores[0].PutBatch(context.Background(), blobs.Public, small); err != nil {
+		t.Fatalf("R1: two of three have room: %v", err)
+	}
+	if n := c.copies(blobs.Public, small[0].Digest); n != 2 {
+		t.Errorf("it is on %d nodes, want 2", n)
+	}
+	full.Script(faulty.Fault{Op: faulty.Put, Call: full.Calls(faulty.Put) + 1, Err: storage.ErrNoSpace})
+	if got, err := c.stores[0].ReadAll(context.Background(), blobs.Public, small[0].Digest, 100); err != nil || !bytes.Equal(got, b) {
+		t.Errorf("read %q, %v", got, err)
+	}
+	c.down[1] = true
+	full.Script(faulty.Fault{Op: faulty.PutBatch, Call: full.Calls(faulty.PutBatch) + 1, Err: storage.ErrNoSpace})
+	other := []storage.Small{{Digest: task.Sum([]byte("x")), Bytes: []byte("x")}}
+	if err := c.stores[0].PutBatch(context.Background(), blobs.Public, other); !errors.Is(err, storage.ErrNoSpace) {
+		t.Errorf("R1: one of three has room: got %v, want ErrNoSpace", err)
+	}
+}
+
 // A batch that is larger than what one message holds reaches the peers in
 // several.
 func TestLargeBatchesAreCut(t *testing.T) {

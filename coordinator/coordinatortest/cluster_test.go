@@ -402,7 +402,7 @@ func TestStrangersAreRefused(t *testing.T) {
 			t.Error("a stranger could upload an output")
 		}
 		id := p.Submit(spec(t, 1, 1))
-		if r := stranger.Send(stranger.Envelope(protocol.PurposeCancel, protocol.Cancel{Job: id})); !protocol.HasCode(r.Error, protocol.CodeNotAllowed) {
+		if r := stranger.Send(stranger.Envelope(protocol.PurposeCancel, protocol.Cancel{Job: id})); !protocol.HasCode(r.Error, protocol.CodeUnknownKey) {
 			t.Errorf("cancelled somebody else's job: %+v", r.Error)
 		}
 		c.LeaderNode().Running().State(func(s *state.State) {

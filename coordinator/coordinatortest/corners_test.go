@@ -1,12 +1,14 @@
 package coordinatortest_test
 
 import (
+	"bytes"
 	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
 
 	"github.com/sheafgrid/sheaf/coordinator/coordinatortest"
+	"github.com/sheafgrid/sheaf/coordinator/state"
 	"github.com/sheafgrid/sheaf/protocol"
 	"github.com/sheafgrid/sheaf/task"
 )
@@ -124,6 +126,41 @@ func TestJobSaysWhatItWaitsFor(t *testing.T) {
 		}
 		if got := c.Job(id).WaitsFor; !strings.Contains(got, "not all tasks have been handed out") {
 			t.Errorf("with two roomy hosts it waits for %q", got)
+		}
+	})
+}
+
+// Whoever comes along with a new key each time, and achieves nothing, leaves
+// nothing behind.
+func TestStrangersDoNotGrowTheState(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := coordinatortest.New(t, 1)
+		defer c.Stop()
+		c.NewPublisher(1, program(t))
+		size := func() (n int) {
+			c.Leader().State(func(s *state.State) {
+				f := s.Freeze()
+				defer f.Release()
+				var b bytes.Buffer
+				if _, err := f.Write(&b); err != nil {
+					t.Error(err)
+				}
+				n = b.Len()
+			})
+			return n
+		}
+		before := size()
+		for i := range 100 {
+			p := c.NewParty(5000 + i)
+			if r := p.Send(p.Envelope(protocol.PurposeCancel, protocol.Cancel{})); r.Error == nil {
+				t.Error("a stranger's request was carried out")
+			}
+			if r := p.Send(p.Envelope(protocol.PurposeCreateProject, protocol.CreateProject{Name: "project-1"})); r.Error == nil {
+				t.Error("a stranger took over a project")
+			}
+		}
+		if after := size(); after > before+100 {
+			t.Errorf("the state has grown from %d to %d bytes", before, after)
 		}
 	})
 }

@@ -21,7 +21,15 @@ func (s *Server) command(ctx context.Context, e *protocol.Envelope) (*protocol.D
 	var result state.Result
 	var known bool
 	now := s.cfg.Node.Now()
-	s.view(func(v view) { result, known = v.Precheck(q, now) })
+	stranger := false
+	s.view(func(v view) {
+		result, known = v.Precheck(q, now)
+		_, account := v.AccountByKey(q.Key)
+		stranger = !account && e.Purpose != protocol.PurposeEnrol && e.Purpose != protocol.PurposeCreateProject
+	})
+	if stranger { // the log is not for whoever comes along
+		return nil, protocol.Refuse(protocol.CodeUnknownKey, "account %s is not known in this cluster; it begins with a project (sheaf project create) or a volunteer's client", q.Key)
+	}
 	if !known {
 		c, err := s.prepare(ctx, e, q)
 		if err != nil {
@@ -132,12 +140,12 @@ func (s *Server) preparePublish(ctx context.Context, e *protocol.Envelope, q sta
 // blobRefusal tells a publisher about a blob that could not be read.
 func blobRefusal(what string, digest task.Digest, err error) error {
 	switch {
+	case errors.Is(err, storage.ErrNoSpace):
+		return protocol.Refuse(protocol.CodeNoSpace, "%s %s: the coordinator has no room to fetch it from another one; free some of its disk (%v)", what, digest.Short(), err)
 	case errors.Is(err, storage.ErrNotFound):
 		return protocol.Refuse(protocol.CodeMissingBlob, "%s %s was not uploaded; upload it and send the request again", what, digest.Short())
 	case errors.Is(err, storage.ErrTooLarge):
 		return protocol.Refuse(protocol.CodeTooLarge, "%s %s: %v", what, digest.Short(), err)
-	case errors.Is(err, storage.ErrNoSpace):
-		return protocol.Refuse(protocol.CodeNoSpace, "%s %s: %v", what, digest.Short(), err)
 	}
 	return fmt.Errorf("%s %s: %w", what, digest, err)
 }

@@ -35,6 +35,9 @@ func (s *Server) serveBlob(w http.ResponseWriter, r *http.Request) {
 
 // readRefusal tells a reader about a blob that could not be read.
 func readRefusal(what string, digest task.Digest, err error) error {
+	if errors.Is(err, storage.ErrNoSpace) {
+		return protocol.Refuse(protocol.CodeNoSpace, "%s %s is at another coordinator, and this one has no room to fetch it; ask another one", what, digest)
+	}
 	if errors.Is(err, storage.ErrNotFound) {
 		return protocol.Refuse(protocol.CodeNotFound, "there is no %s %s here", what, digest)
 	}

@@ -129,20 +129,34 @@ func (s *State) extend(stage task.StageID, i uint64, replicate uint8) bool {
 	return true
 }
 
-// Taken reports whether an attempt of the account's holds its place at a task.
+// hastyTries is how many attempts at a task an account may lose or give back
+// before their deadlines and still be given it anew: one, for a machine that
+// lost its disk.
+const hastyTries = 1
+
+// Taken reports whether the task is not for the account: an attempt of the
+// account's counts there, or it gave the task up too often already, before the
+// deadlines. It must wait for those: else one account could use up all attempts
+// at a task in a moment, and so end it failed.
 func (s *State) Taken(stage task.StageID, i uint64, account task.AccountID) bool {
 	tables := s.tasks[stage]
 	if !tables.tasks.Has(i) {
 		return false
 	}
+	hasty := 0
 	for slot := tables.tasks.At(i).Last; slot != 0; {
 		a := s.attempts.At(uint64(slot))
-		if a.State.Counts() && s.hosts.At(uint64(a.Host)).Account == account {
-			return true
+		if s.hosts.At(uint64(a.Host)).Account == account {
+			if a.State.Counts() {
+				return true
+			}
+			if a.Deadline > s.cluster.Now {
+				hasty++
+			}
 		}
 		slot = a.Previous
 	}
-	return false
+	return hasty > hastyTries
 }
 
 // closeAttempt ends an open attempt without a result; its task waits for

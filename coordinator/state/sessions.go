@@ -54,6 +54,9 @@ func (s *State) numbered(q Request, do func() Answer) Result {
 	answer := do()
 	key := sessionKey{q.Key, q.Session}
 	i, ok := s.index.sessions[key]
+	if !ok && answer.Error != nil && !s.knows(q.Key) {
+		return Result{Answer: answer} // a stranger who achieved nothing leaves nothing behind
+	}
 	if !ok {
 		i = s.newSession()
 		s.index.sessions[key] = i
@@ -64,6 +67,13 @@ func (s *State) numbered(q Request, do func() Answer) Result {
 		Last: q.Number, Sum: q.Sum, Answer: answer,
 	}
 	return Result{Answer: answer}
+}
+
+// knows reports whether a key is an account's or a host's.
+func (s *State) knows(key task.Key) bool {
+	_, account := s.index.accounts[key]
+	_, host := s.index.hosts[key]
+	return account || host
 }
 
 // newSession takes the lowest free place: the choice must not depend on the

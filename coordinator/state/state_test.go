@@ -262,8 +262,12 @@ func TestAttemptsThatNeverReturnRunOutToo(t *testing.T) {
 	w := newWorld(t)
 	a := w.host(10)
 	stage := w.s.CurrentStage(w.submit(spec(1, 1)))
-	for range 8 {
+	for n := range 8 {
 		x := w.give(a, stage, 0)
+		if n >= 2 && len(x) == 0 { // it gave up twice before the deadlines: it must wait for them
+			w.now += 10_000
+			x = w.give(a, stage, 0)
+		}
 		if len(x) != 1 {
 			t.Fatal("no further attempt")
 		}
@@ -275,6 +279,34 @@ func TestAttemptsThatNeverReturnRunOutToo(t *testing.T) {
 		t.Errorf("after 8 failures: %+v", k)
 	}
 	w.wantHost(a, 0, 0, 0, 0)
+}
+
+// One account cannot end a job as failed by giving everything up at once.
+func TestOneAccountCannotBurnATask(t *testing.T) {
+	w := newWorld(t)
+	burner, twin, honest := w.host(10), w.host(15), w.host(20)
+	stage := w.s.CurrentStage(w.submit(spec(1, 1)))
+	given := 0
+	for range 50 {
+		for _, h := range []task.Key{burner, twin} { // two hosts of one account
+			x := w.give(h, stage, 0)
+			given += len(x)
+			w.must(&state.Exchange{Request: w.request(h), Dropped: x})
+		}
+		w.lead()
+	}
+	if given > 2 {
+		t.Errorf("given to one account %d times within a deadline", given)
+	}
+	x := w.give(honest, stage, 0)
+	if len(x) != 1 {
+		t.Fatal("nothing is left for the honest one")
+	}
+	w.report(honest, result(x[0], 1))
+	w.lead()
+	if k, _ := w.s.Task(stage, 0); k.State != state.TaskAccepted {
+		t.Errorf("the task ended as %+v", k)
+	}
 }
 
 func TestThirdReplicaIsPaidAfterTheVerdict(t *testing.T) {

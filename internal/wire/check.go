@@ -91,9 +91,16 @@ func (c *checker) value(t reflect.Type, path string) error {
 	return nil
 }
 
+// maxUnknown is how many fields of a newer program are passed over: a message of
+// a million of them would cost seconds.
+const maxUnknown = 64
+
 func (c *checker) structure(t reflect.Type, h head, path string) error {
 	if h.class != classMap {
 		return c.fail(path, "want the fields of a %s", t.Name())
+	}
+	if h.n > uint64(t.NumField()+maxUnknown) {
+		return c.fail(path, "%d fields, at most %d are read", h.n, t.NumField()+maxUnknown)
 	}
 	var seen uint64 // bit i: field i was met; no type here has more than 64 fields
 	for range h.n {
