@@ -45,12 +45,17 @@ type Store struct {
 	peers  func() ([]Peer, error)
 	log    *slog.Logger
 	pushes sync.WaitGroup
+	groups map[Area]*groups
 }
 
 // New joins a node's own stores with its peers'. peers returns the other
 // voters at each call.
 func New(public, outputs storage.Blobs, peers func() ([]Peer, error), log *slog.Logger) *Store {
-	return &Store{local: map[Area]storage.Blobs{Public: public, Outputs: outputs}, peers: peers, log: log}
+	s := &Store{local: map[Area]storage.Blobs{Public: public, Outputs: outputs}, peers: peers, log: log, groups: map[Area]*groups{}}
+	for area := range s.local {
+		s.groups[area] = &groups{put: func(ctx context.Context, blobs []storage.Small) error { return s.putGroup(ctx, area, blobs) }}
+	}
+	return s
 }
 
 // Close waits for what is still on its way to slow peers.
@@ -74,11 +79,16 @@ func (s *Store) Put(ctx context.Context, area Area, digest task.Digest, size int
 	})
 }
 
-// PutBatch stores small blobs on a majority, at one cost for all.
+// PutBatch stores small blobs on a majority, at one cost for all of them and for
+// those of other callers at the same time.
 func (s *Store) PutBatch(ctx context.Context, area Area, blobs []storage.Small) error {
 	if len(blobs) == 0 {
 		return nil
 	}
+	return s.groups[area].join(ctx, blobs, s.pushes.Go)
+}
+
+func (s *Store) putGroup(ctx context.Context, area Area, blobs []storage.Small) error {
 	// This node's disk and the peers' work at the same time.
 	spread := make(chan error, 1)
 	s.pushes.Go(func() { spread <- s.spreadBatch(ctx, area, 1, blobs) })

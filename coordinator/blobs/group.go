@@ -1,0 +1,88 @@
+package blobs
+
+import (
+	"context"
+	"fmt"
+	"sync"
+
+	"github.com/sheafgrid/sheaf/storage"
+)
+
+// maxGroup bounds what goes to the disks and to the peers together, in bytes.
+const maxGroup = maxBatch / 2
+
+// groups joins batches that come at the same time: while one is on its way to
+// the disks of a majority, the others wait, and then go together. Each of them
+// alone would cost an fsync and a message on every node.
+type groups struct {
+	put func(context.Context, []storage.Small) error
+
+	mu      sync.Mutex
+	waiting []*joined
+	running bool
+}
+
+// joined is one caller's batch.
+type joined struct {
+	blobs []storage.Small
+	bytes int
+	done  chan error
+}
+
+// join stores a batch with whatever else comes. background runs a function on
+// a goroutine that the owner waits for.
+func (g *groups) join(ctx context.Context, blobs []storage.Small, background func(func())) error {
+	// What one caller got wrong must not be the others' failure.
+	if err := storage.CheckBatch(blobs, storage.MaxSmallSize); err != nil {
+		return err
+	}
+	j := &joined{blobs: blobs, done: make(chan error, 1)}
+	for i := range blobs {
+		j.bytes += len(blobs[i].Bytes) + blobOverhead
+	}
+	g.mu.Lock()
+	g.waiting = append(g.waiting, j)
+	lead := !g.running
+	g.running = true
+	g.mu.Unlock()
+	if lead {
+		g.round(ctx, background)
+	}
+	select {
+	case err := <-j.done:
+		return err
+	case <-ctx.Done():
+		return fmt.Errorf("%d blobs: %w: %w", len(blobs), ErrNoMajority, ctx.Err())
+	}
+}
+
+// round stores what waits, and sees to it that what came meanwhile is stored
+// next: by another goroutine, since this one's caller has its answer.
+func (g *groups) round(ctx context.Context, background func(func())) {
+	group, all := g.take()
+	if len(group) == 0 {
+		return
+	}
+	// It is no longer for the caller alone: his going away must not stop it.
+	ctx = context.WithoutCancel(ctx)
+	err := g.put(ctx, all)
+	for _, j := range group {
+		j.done <- err
+	}
+	background(func() { g.round(ctx, background) })
+}
+
+// take removes what goes together, and notes when nothing waits.
+func (g *groups) take() (group []*joined, all []storage.Small) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	n, size := 0, 0
+	for n < len(g.waiting) && (n == 0 || size+g.waiting[n].bytes <= maxGroup) {
+		size += g.waiting[n].bytes
+		all = append(all, g.waiting[n].blobs...)
+		n++
+	}
+	group, g.waiting = g.waiting[:n:n], g.waiting[n:]
+	g.running = n > 0
+	return group, all
+}

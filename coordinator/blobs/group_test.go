@@ -1,0 +1,93 @@
+package blobs
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/sheafgrid/sheaf/storage"
+	"github.com/sheafgrid/sheaf/task"
+)
+
+func small(text string) []storage.Small {
+	return []storage.Small{{Digest: task.Sum([]byte(text)), Bytes: []byte(text)}}
+}
+
+// What comes while one batch is on its way goes together; each caller hears
+// what became of his.
+func TestGroupsShareTheWay(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var rounds []int
+		var background sync.WaitGroup
+		broken := errors.New("broken")
+		g := &groups{put: func(_ context.Context, blobs []storage.Small) error {
+			time.Sleep(time.Second)
+			rounds = append(rounds, len(blobs))
+			if len(rounds) == 3 {
+				return broken
+			}
+			return nil
+		}}
+		var callers sync.WaitGroup
+		put := func(text string, want error) {
+			callers.Go(func() {
+				if err := g.join(t.Context(), small(text), background.Go); !errors.Is(err, want) {
+					t.Errorf("%s: got %v, want %v", text, err, want)
+				}
+			})
+		}
+		put("first", nil)
+		synctest.Wait()
+		for i := range 20 {
+			put(fmt.Sprint("second ", i), nil)
+		}
+		bad := small("x")
+		bad[0].Digest = task.Digest{1}
+		if err := g.join(t.Context(), bad, background.Go); !errors.Is(err, storage.ErrMismatch) {
+			t.Errorf("a wrong digest: %v", err)
+		}
+		time.Sleep(1500 * time.Millisecond)
+		put("third", broken)
+		callers.Wait()
+		put("fourth", nil)
+		callers.Wait()
+		background.Wait()
+		if fmt.Sprint(rounds) != "[1 20 1 1]" {
+			t.Errorf("rounds of %v blobs, want 1, 20, 1 and 1", rounds)
+		}
+	})
+}
+
+// A caller that goes away does not take the others' blobs along.
+func TestGroupOutlivesItsFirstCaller(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		stored := 0
+		var background sync.WaitGroup
+		g := &groups{put: func(ctx context.Context, blobs []storage.Small) error {
+			time.Sleep(time.Second)
+			if ctx.Err() == nil {
+				stored += len(blobs)
+			}
+			return ctx.Err()
+		}}
+		ctx, cancel := context.WithCancel(t.Context())
+		var callers sync.WaitGroup
+		callers.Go(func() { _ = g.join(ctx, small("a"), background.Go) })
+		synctest.Wait()
+		callers.Go(func() {
+			if err := g.join(t.Context(), small("b"), background.Go); err != nil {
+				t.Error(err)
+			}
+		})
+		cancel()
+		callers.Wait()
+		background.Wait()
+		if stored != 2 {
+			t.Errorf("%d blobs were stored, want both", stored)
+		}
+	})
+}
