@@ -1,7 +1,6 @@
 package wire
 
 import (
-	"encoding"
 	"encoding/binary"
 	"fmt"
 	"math"
@@ -15,7 +14,7 @@ import (
 // peer chooses; values that t does not name are skipped without recursion.
 func check(b []byte, t reflect.Type, strict bool) error {
 	c := checker{b: b, strict: strict}
-	if err := c.value(t, ""); err != nil {
+	if err := c.value(shapeOf(t)); err != nil {
 		return err
 	}
 	if c.pos != len(b) {
@@ -28,65 +27,77 @@ type checker struct {
 	b      []byte
 	pos    int
 	strict bool
-	memory uint64 // bytes that the decoder will allocate for the lists so far
+	memory uint64   // bytes that the decoder will allocate for the lists so far
+	path   []string // to the value that is being looked at, for messages
+	room   [8]string
 }
 
 // maxGrowth bounds the memory of decoded lists by the bytes they came in. The
 // densest honest list, of small numbers, takes half of it.
 const maxGrowth = 16
 
-func (c *checker) fail(path, format string, args ...any) error {
-	if path == "" {
-		path = "value"
+func (c *checker) fail(format string, args ...any) error {
+	path := "value"
+	if len(c.path) > 0 {
+		path = strings.Join(c.path, "")
 	}
 	return fmt.Errorf("%w: %s at byte %d: %s", ErrMalformed, path, c.pos, fmt.Sprintf(format, args...))
 }
 
-var binaryUnmarshaler = reflect.TypeFor[encoding.BinaryUnmarshaler]()
+// below looks at a part of a value.
+func (c *checker) below(dot, name string, s *shape) error {
+	if c.path == nil {
+		c.path = c.room[:0]
+	}
+	c.path = append(c.path, dot, name)
+	err := c.value(s)
+	c.path = c.path[:len(c.path)-2]
+	return err
+}
 
-func (c *checker) value(t reflect.Type, path string) error {
-	h, err := c.head(path)
+func (c *checker) value(s *shape) error {
+	h, err := c.head()
 	if err != nil {
 		return err
 	}
 	if h.class == classNil {
-		if k := t.Kind(); k == reflect.Pointer || k == reflect.Slice {
+		if s.kind == reflect.Pointer || s.kind == reflect.Slice {
 			return nil
 		}
-		return c.fail(path, "nothing where a %s belongs", t.Kind())
+		return c.fail("nothing where a %s belongs", s.kind)
 	}
-	if reflect.PointerTo(t).Implements(binaryUnmarshaler) {
-		if h.class != classBytes || t.Kind() != reflect.Array || h.n != uint64(t.Len()) {
-			return c.fail(path, "want %d bytes", t.Len())
+	if s.binary {
+		if h.class != classBytes || s.kind != reflect.Array || h.n != s.length {
+			return c.fail("want %d bytes", s.length)
 		}
 		c.skip(h)
 		return nil
 	}
-	switch t.Kind() {
+	switch s.kind {
 	case reflect.Pointer:
 		c.pos = h.start
-		return c.value(t.Elem(), path)
+		return c.value(s.elem)
 	case reflect.Struct:
-		return c.structure(t, h, path)
+		return c.structure(s, h)
 	case reflect.Slice:
-		return c.slice(t, h, path)
+		return c.slice(s, h)
 	case reflect.String:
-		return c.text(h, path)
+		return c.text(h)
 	case reflect.Bool:
 		if h.class != classBool {
-			return c.fail(path, "want true or false")
+			return c.fail("want true or false")
 		}
 	case reflect.Uint8, reflect.Uint16, reflect.Uint32, reflect.Uint64, reflect.Uint:
-		if h.class != classInt || h.negative || t.OverflowUint(h.n) {
-			return c.fail(path, "want an unsigned number of %d bits", t.Bits())
+		if h.class != classInt || h.negative || s.typ.OverflowUint(h.n) {
+			return c.fail("want an unsigned number of %d bits", s.typ.Bits())
 		}
 	case reflect.Int8, reflect.Int16, reflect.Int32, reflect.Int64, reflect.Int:
-		fits := h.negative && !t.OverflowInt(int64(h.n)) || !h.negative && h.n <= math.MaxInt64 && !t.OverflowInt(int64(h.n))
+		fits := h.negative && !s.typ.OverflowInt(int64(h.n)) || !h.negative && h.n <= math.MaxInt64 && !s.typ.OverflowInt(int64(h.n))
 		if h.class != classInt || !fits {
-			return c.fail(path, "want a number of %d bits", t.Bits())
+			return c.fail("want a number of %d bits", s.typ.Bits())
 		}
 	default:
-		panic(fmt.Sprintf("wire: %s: type %s has no place on the wire", path, t))
+		panic(fmt.Sprintf("wire: %s: type %s has no place on the wire", strings.Join(c.path, ""), s.typ))
 	}
 	return nil
 }
@@ -95,88 +106,80 @@ func (c *checker) value(t reflect.Type, path string) error {
 // a million of them would cost seconds.
 const maxUnknown = 64
 
-func (c *checker) structure(t reflect.Type, h head, path string) error {
+func (c *checker) structure(s *shape, h head) error {
 	if h.class != classMap {
-		return c.fail(path, "want the fields of a %s", t.Name())
+		return c.fail("want the fields of a %s", s.typ.Name())
 	}
-	if h.n > uint64(t.NumField()+maxUnknown) {
-		return c.fail(path, "%d fields, at most %d are read", h.n, t.NumField()+maxUnknown)
+	if h.n > uint64(len(s.fields)+maxUnknown) {
+		return c.fail("%d fields, at most %d are read", h.n, len(s.fields)+maxUnknown)
 	}
-	var seen uint64 // bit i: field i was met; no type here has more than 64 fields
+	var seen uint64 // bit i: field i was met
+	next := 0
 	for range h.n {
-		k, err := c.head(path)
+		k, err := c.head()
 		if err != nil {
 			return err
 		}
 		if k.class != classText || k.n > 32 {
-			return c.fail(path, "want the name of a field")
+			return c.fail("want the name of a field")
 		}
-		name := string(c.b[c.pos : c.pos+int(k.n)])
+		name := c.b[c.pos : c.pos+int(k.n)]
 		c.pos += int(k.n)
-		i := fieldNamed(t, name)
+		i := s.named(name, next)
 		if i < 0 {
 			if c.strict {
-				return c.fail(path, "the field %q is not known here; it was written by a newer program", name)
+				return c.fail("the field %q is not known here; it was written by a newer program", name)
 			}
-			if err := c.skipAny(path); err != nil {
+			if err := c.skipAny(); err != nil {
 				return err
 			}
 			continue
 		}
 		if seen&(1<<i) != 0 {
-			return c.fail(path, "the field %q stands twice", name)
+			return c.fail("the field %q stands twice", name)
 		}
 		seen |= 1 << i
-		if err := c.value(t.Field(i).Type, path+"."+t.Field(i).Name); err != nil {
+		next = (i + 1) % len(s.fields)
+		if err := c.below(".", s.fields[i].label, s.fields[i].shape); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-func fieldNamed(t reflect.Type, name string) int {
-	for i := range t.NumField() {
-		tag := t.Field(i).Tag.Get("msgpack")
-		if tagName, _, _ := strings.Cut(tag, ","); tagName == name && name != "-" && name != "" {
-			return i
-		}
-	}
-	return -1
-}
-
-func (c *checker) slice(t reflect.Type, h head, path string) error {
-	if t.Elem().Kind() == reflect.Uint8 {
+func (c *checker) slice(s *shape, h head) error {
+	if s.elem == nil {
 		if h.class != classBytes {
-			return c.fail(path, "want bytes")
+			return c.fail("want bytes")
 		}
 		c.skip(h)
 		return nil
 	}
 	if h.class != classArray {
-		return c.fail(path, "want a list")
+		return c.fail("want a list")
 	}
 	if h.n > uint64(len(c.b)-c.pos) {
-		return c.fail(path, "a list of %d, and %d bytes are left", h.n, len(c.b)-c.pos)
+		return c.fail("a list of %d, and %d bytes are left", h.n, len(c.b)-c.pos)
 	}
 	// An element of one byte on the wire can be a struct of hundreds in memory.
-	c.memory += h.n * uint64(t.Elem().Size())
+	c.memory += h.n * s.size
 	if c.memory > maxGrowth*uint64(len(c.b))+1<<16 {
-		return c.fail(path, "its lists would take more than %d times its bytes in memory", maxGrowth)
+		return c.fail("its lists would take more than %d times its bytes in memory", maxGrowth)
 	}
 	for range h.n {
-		if err := c.value(t.Elem(), path+"[]"); err != nil {
+		if err := c.below("[]", "", s.elem); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-func (c *checker) text(h head, path string) error {
+func (c *checker) text(h head) error {
 	if h.class != classText {
-		return c.fail(path, "want text")
+		return c.fail("want text")
 	}
 	if !utf8.Valid(c.b[c.pos : c.pos+int(h.n)]) {
-		return c.fail(path, "want text in UTF-8")
+		return c.fail("want text in UTF-8")
 	}
 	c.pos += int(h.n)
 	return nil
@@ -206,10 +209,10 @@ type head struct {
 	negative bool
 }
 
-func (c *checker) head(path string) (head, error) {
+func (c *checker) head() (head, error) {
 	h := head{start: c.pos}
 	if c.pos >= len(c.b) {
-		return h, c.fail(path, "the bytes end here")
+		return h, c.fail("the bytes end here")
 	}
 	code := c.b[c.pos]
 	c.pos++
@@ -227,10 +230,10 @@ func (c *checker) head(path string) (head, error) {
 	default:
 		f := forms[code-firstForm]
 		if f == (form{}) {
-			return h, c.fail(path, "code %#x is not used", code)
+			return h, c.fail("code %#x is not used", code)
 		}
 		if len(c.b)-c.pos < f.width {
-			return h, c.fail(path, "the bytes end here")
+			return h, c.fail("the bytes end here")
 		}
 		h.class, h.n = f.class, f.fixed
 		if f.width > 0 {
@@ -243,7 +246,7 @@ func (c *checker) head(path string) (head, error) {
 		}
 	}
 	if (h.class == classText || h.class == classBytes || h.class == classOther) && h.n > uint64(len(c.b)-c.pos) {
-		return h, c.fail(path, "%d bytes are announced, %d are left", h.n, len(c.b)-c.pos)
+		return h, c.fail("%d bytes are announced, %d are left", h.n, len(c.b)-c.pos)
 	}
 	return h, nil
 }
@@ -273,7 +276,7 @@ func (c *checker) skip(h head) {
 const maxSkipDepth = 16
 
 // skipAny passes over one whole value of unknown type.
-func (c *checker) skipAny(path string) error {
+func (c *checker) skipAny() error {
 	var left [maxSkipDepth + 1]uint64
 	left[0] = 1
 	for depth := 0; depth >= 0; {
@@ -282,7 +285,7 @@ func (c *checker) skipAny(path string) error {
 			continue
 		}
 		left[depth]--
-		h, err := c.head(path)
+		h, err := c.head()
 		if err != nil {
 			return err
 		}
@@ -296,7 +299,7 @@ func (c *checker) skipAny(path string) error {
 			continue
 		}
 		if depth == maxSkipDepth || n > uint64(len(c.b)-c.pos) {
-			return c.fail(path, "an unknown field is too deep or too long")
+			return c.fail("an unknown field is too deep or too long")
 		}
 		depth++
 		left[depth] = n
