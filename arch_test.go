@@ -23,7 +23,7 @@ const module = "github.com/sheafgrid/sheaf"
 var levels = map[string]int{
 	"task": 0, "internal/wire": 0, "internal/fsutil": 0,
 
-	"validation": 1, "wasm": 1, "sheaf": 1, "protocol": 1, "storage": 1, "examples": 1,
+	"validation": 1, "wasm": 1, "sheaves": 1, "protocol": 1, "storage": 1, "examples": 1,
 
 	"storage/dir": 2, "storage/segments": 2, "storage/memory": 2, "storage/faulty": 2, "storage/storagetest": 2,
 	"coordinator/state": 2, "coordinator/schedule": 2, "client/plan": 2, "publisher": 2, "client/sandbox/wasi": 2, "web": 2, "loadgen": 2,
@@ -37,7 +37,7 @@ var levels = map[string]int{
 }
 
 // pure packages do no I/O, read no clock and draw no random number.
-var pure = []string{"task", "validation", "wasm", "sheaf", "coordinator/state", "coordinator/schedule", "client/plan"}
+var pure = []string{"task", "validation", "wasm", "sheaves", "coordinator/state", "coordinator/schedule", "client/plan"}
 
 // banned imports of pure packages, with the reason.
 var bannedInPure = map[string]string{

@@ -90,13 +90,12 @@ func (a *assembly) otherVoters() ([]blobs.Peer, error) {
 		return nil, err
 	}
 	var peers []blobs.Peer
-	proof := blobs.Proof(a.parts.Identity.Secret)
 	for name := range voters {
 		if name == a.parts.Identity.Node {
 			continue
 		}
 		if url := a.urlOf(name); url != "" {
-			peers = append(peers, blobs.NewPeer(name, url, proof, a.parts.Peers))
+			peers = append(peers, blobs.NewPeer(name, url, a.parts.Identity.Secret, a.parts.Peers))
 		} else {
 			peers = append(peers, unknownPeer(name))
 		}

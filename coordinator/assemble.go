@@ -2,6 +2,7 @@ package coordinator
 
 import (
 	"context"
+	"encoding/hex"
 	"errors"
 	"log/slog"
 	"math/rand/v2"
@@ -44,6 +45,10 @@ type assembly struct {
 	dispatch *dispatch.Dispatcher
 	sweep    *sweep.Sweeper
 	mux      *http.ServeMux
+
+	instance  string        // tells this process from others of the same node
+	admitting chan struct{} // holds one while a node is being admitted here
+	admitted  chan struct{} // closed when the cluster has admitted this node
 }
 
 // Assemble puts a node together. Its Run must follow.
@@ -54,7 +59,10 @@ func Assemble(p Parts) (*Assembly, error) { return assemble(p) }
 type Assembly = assembly
 
 func assemble(p Parts) (*assembly, error) {
-	a := &assembly{parts: p}
+	a := &assembly{
+		parts: p, instance: hex.EncodeToString(random(16)),
+		admitting: make(chan struct{}, 1), admitted: make(chan struct{}),
+	}
 	a.blobs = blobs.New(p.Public, p.Outputs, a.otherVoters, p.Logger)
 	started, err := p.Raft.HasState()
 	if err != nil {
@@ -91,7 +99,8 @@ func (a *assembly) openAPI() error {
 	a.mux = http.NewServeMux()
 	a.mux.HandleFunc("POST "+pathJoin, a.serveJoin)
 	a.mux.HandleFunc("POST "+pathAdmit, a.serveAdmit)
-	a.mux.Handle("/internal/", a.blobs.Handler(func() string { return blobs.Proof(a.parts.Identity.Secret) }))
+	a.mux.HandleFunc("GET "+pathInstance, a.serveInstance)
+	a.mux.Handle("/internal/", a.blobs.Handler(a.parts.Identity.Node, a.parts.Identity.Secret))
 	a.mux.Handle("/", api)
 	return nil
 }

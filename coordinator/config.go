@@ -35,13 +35,18 @@ func (c *Config) complete() error {
 		return fmt.Errorf("address for other coordinators %q: %w; give it as --raft HOST:PORT", c.Raft, err)
 	}
 	if c.Advertise == "" {
-		if ip := net.ParseIP(host); host == "" || ip != nil && ip.IsUnspecified() {
+		if unspecified(host) {
 			return fmt.Errorf("clients cannot reach this node at %q; say under which address they can with --advertise http://HOST:%d", c.Listen, port)
 		}
 		c.Advertise = "http://" + net.JoinHostPort(host, strconv.Itoa(port))
 	}
-	if u, err := url.Parse(c.Advertise); err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" || u.Path != "" && u.Path != "/" {
+	u, err := url.Parse(c.Advertise)
+	if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" || u.Path != "" && u.Path != "/" {
 		return fmt.Errorf("--advertise %q: want a URL like http://host:7710", c.Advertise)
+	}
+	c.advertiseRaft = c.Raft
+	if host, port, _ := net.SplitHostPort(c.Raft); unspecified(host) {
+		c.advertiseRaft = net.JoinHostPort(u.Hostname(), port)
 	}
 	if c.Name != "" {
 		if err := task.CheckHandle(string(c.Name)); err != nil {
@@ -50,6 +55,9 @@ func (c *Config) complete() error {
 	}
 	if c.Bootstrap != nil && c.Join != "" {
 		return errors.New("--bootstrap makes a new cluster, --join joins one: give only one of them")
+	}
+	if c.Replace != "" && c.Join == "" {
+		return errors.New("--replace NAME takes the place of a member of the cluster to join: give --join URL, too")
 	}
 	if c.Timing == (consensus.Timing{}) {
 		c.Timing = consensus.TimingLAN()
@@ -67,6 +75,13 @@ func splitAddress(address string) (host string, port int, err error) {
 		return "", 0, fmt.Errorf("port %q: want 1 to %d", text, 65535-raftPortAbove)
 	}
 	return host, port, nil
+}
+
+// unspecified reports whether a host stands for all addresses of this machine,
+// and so for another machine to each peer.
+func unspecified(host string) bool {
+	ip := net.ParseIP(host)
+	return host == "" || ip != nil && ip.IsUnspecified()
 }
 
 func mkdir(dir string) error {

@@ -30,11 +30,12 @@ import (
 type Config struct {
 	Dir       string      // data folder, made if need be
 	Listen    string      // address for clients, "host:port"
-	Raft      string      // address for other coordinators; "": Listen's, with a port 1000 higher
+	Raft      string      // address for other coordinators; "": Listen's, with a port 1000 higher; without a host, they use Advertise's
 	Advertise string      // URL at which clients reach this node; "": made of Listen
 	Name      task.NodeID // of a new node; "": drawn
 	Bootstrap *Bootstrap  // make a new cluster, unless the folder holds a node already
 	Join      string      // URL of a member of the cluster to join, unless the folder holds a node already
+	Replace   task.NodeID // with Join: a member that is lost for good, whose place the node takes
 	Token     string      // the cluster's join token; needed unless everything is on loopback
 	Quota     int64       // bytes for blobs and for outputs each; 0: no limit
 	Timing    consensus.Timing
@@ -42,6 +43,8 @@ type Config struct {
 
 	// Now reads a monotonic clock in milliseconds; nil means the process's own.
 	Now func() int64
+
+	advertiseRaft string // where other coordinators reach this node
 }
 
 // Bootstrap says what a new cluster is to be like.
@@ -125,7 +128,7 @@ func closing(err error, raft consensus.Stores) error {
 
 // openRaft opens the folder's log and the port for other coordinators.
 func (c *Coordinator) openRaft(id Identity) (consensus.Stores, error) {
-	stream, err := consensus.Listen(c.cfg.Raft, id.Raft, id.Secret)
+	stream, err := consensus.Listen(id.Node, c.cfg.Raft, id.Raft, id.Secret)
 	if err != nil {
 		return consensus.Stores{}, fmt.Errorf("%w; choose another address with --raft", err)
 	}
@@ -146,7 +149,7 @@ func (c *Coordinator) Run(ctx context.Context) error {
 	}
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error { return c.assembly.Run(ctx) })
-	g.Go(func() error { return c.noteBegun(ctx) })
+	g.Go(func() error { return c.noteProgress(ctx) })
 	g.Go(func() error { return c.outputs.watch(ctx) })
 	g.Go(func() error {
 		if err := server.Serve(c.listener); !errors.Is(err, http.ErrServerClosed) {

@@ -32,6 +32,7 @@ type Identity struct {
 	Raft      string         `json:"raft"`
 	Bootstrap *Bootstrap     `json:"bootstrap,omitempty"` // on the node that made the cluster
 	Begun     bool           `json:"begun,omitempty"`     // its log holds something, which must not be lost
+	Replaces  task.NodeID    `json:"replaces,omitempty"`  // a lost member to remove, until that is done
 }
 
 const identityFormat = 1
@@ -61,7 +62,10 @@ func findIdentity(ctx context.Context, cfg *Config, peers *http.Client) (Identit
 	default:
 		return Identity{}, fmt.Errorf("data folder %s holds no coordinator yet: start a new cluster with --bootstrap, or join one with --join URL", cfg.Dir)
 	}
-	id.URL, id.Raft = cfg.Advertise, cfg.Raft
+	id.URL, id.Raft = cfg.Advertise, cfg.advertiseRaft
+	if cfg.Replace != "" {
+		id.Replaces = cfg.Replace
+	}
 	return id, writeIdentity(cfg, id)
 }
 
@@ -114,21 +118,23 @@ func checkFolders(cfg *Config, id Identity) error {
 }
 
 // checkLog refuses a node whose log is empty although it was not: it has
-// forgotten what it voted for, and a cluster of one would begin anew, silently.
+// forgotten what it helped to commit, and a cluster of one would begin anew,
+// silently. Its votes lie apart from the log, and prove nothing.
 func checkLog(cfg *Config, id Identity, raft consensus.Stores) error {
-	started, err := raft.HasState()
-	if err == nil && id.Begun && !started {
+	kept, err := raft.HasEntries()
+	if err == nil && id.Begun && !kept {
 		err = lostPart(cfg, id, errors.New("the log is empty"))
 	}
 	return err
 }
 
 func lostPart(cfg *Config, id Identity, why error) error {
-	return fmt.Errorf("node %q has lost a part of its data folder %s: %w: %w; put the folder back as it was, or start with an empty folder, a new --name and --join URL", id.Node, cfg.Dir, consensus.ErrDamaged, why)
+	return fmt.Errorf("node %q has lost a part of its data folder %s: %w: %w; put the folder back as it was, or start with an empty folder, a new --name, --join URL and --replace %s", id.Node, cfg.Dir, consensus.ErrDamaged, why, id.Node)
 }
 
-// noteBegun writes down that the node's log holds something.
-func (c *Coordinator) noteBegun(ctx context.Context) error {
+// noteProgress writes down that the node's log holds something, and that the
+// member whose place it takes has been removed.
+func (c *Coordinator) noteProgress(ctx context.Context) error {
 	id := c.parts.Identity
 	for !id.Begun {
 		changed := c.node.Changed()
@@ -145,7 +151,16 @@ func (c *Coordinator) noteBegun(ctx context.Context) error {
 			return err
 		}
 	}
-	return nil
+	if id.Replaces == "" {
+		return nil
+	}
+	select {
+	case <-ctx.Done():
+		return nil
+	case <-c.admitted:
+	}
+	id.Replaces = ""
+	return writeIdentity(&c.cfg, id)
 }
 
 func newCluster(cfg *Config) Identity {

@@ -12,7 +12,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/sheafgrid/sheaf/coordinator/blobs"
 	"github.com/sheafgrid/sheaf/coordinator/state"
 	"github.com/sheafgrid/sheaf/protocol"
 	"github.com/sheafgrid/sheaf/task"
@@ -23,8 +22,9 @@ import (
 // (pathAdmit, with the proof that the secret makes). The second step is
 // repeated at every start, so that a changed address becomes known.
 const (
-	pathJoin  = "/internal/v1/join"
-	pathAdmit = "/internal/v1/admit"
+	pathJoin     = "/internal/v1/join"
+	pathAdmit    = "/internal/v1/admit"
+	pathInstance = "/internal/v1/instance"
 )
 
 // maxJoinBody bounds both requests and answers, in bytes.
@@ -36,6 +36,10 @@ type joinRequest struct {
 	Raft  string      `json:"raft"`
 	Token string      `json:"token,omitempty"`
 	Proof string      `json:"proof,omitempty"`
+	// Replaces names a member that is lost for good, whose place the node takes.
+	Replaces task.NodeID `json:"replaces,omitempty"`
+	// Instance tells this process from one that runs a copy of its folder.
+	Instance string `json:"instance,omitempty"`
 	// Passed: a member has passed it on already. Two that disagree about the
 	// leader must not play ball.
 	Passed bool `json:"passed,omitempty"`
@@ -46,6 +50,10 @@ type joinAnswer struct {
 	Secret  []byte         `json:"secret,omitempty"`
 	Done    bool           `json:"done,omitempty"`
 	Error   string         `json:"error,omitempty"`
+	// Refused: asking again changes nothing until a person does something.
+	Refused bool `json:"refused,omitempty"`
+	// Stop: and the node must not run, not even as it is.
+	Stop bool `json:"stop,omitempty"`
 }
 
 // errUnreachable means that nobody answered at all.
@@ -57,7 +65,7 @@ const joinPatience = 30 * time.Second
 // askToJoin takes the first step.
 func askToJoin(ctx context.Context, cfg *Config, peers *http.Client) (Identity, error) {
 	id := Identity{Format: identityFormat, Node: newName(cfg)}
-	q := joinRequest{Node: id.Node, URL: cfg.Advertise, Raft: cfg.Raft, Token: cfg.Token}
+	q := joinRequest{Node: id.Node, URL: cfg.Advertise, Raft: cfg.advertiseRaft, Token: cfg.Token, Replaces: cfg.Replace}
 	answer, err := ask(ctx, peers, cfg.Join, pathJoin, q)
 	// Whoever starts several nodes at once starts them in any order.
 	for end := time.Now().Add(joinPatience); err != nil && errors.Is(err, errUnreachable) && ctx.Err() == nil && time.Now().Before(end); {
@@ -78,6 +86,8 @@ func askToJoin(ctx context.Context, cfg *Config, peers *http.Client) (Identity, 
 	return id, nil
 }
 
+// ask sends a request to a coordinator. A refusal comes as the answer and as an
+// error.
 func ask(ctx context.Context, peers *http.Client, url, path string, q joinRequest) (joinAnswer, error) {
 	body, err := json.Marshal(q)
 	if err != nil {
@@ -99,7 +109,7 @@ func ask(ctx context.Context, peers *http.Client, url, path string, q joinReques
 		return joinAnswer{}, fmt.Errorf("%s answered %s, which is no answer of a coordinator", url, res.Status)
 	}
 	if answer.Error != "" {
-		return joinAnswer{}, errors.New(answer.Error)
+		return answer, errors.New(answer.Error)
 	}
 	return answer, nil
 }
@@ -142,10 +152,16 @@ func (a *assembly) serveJoin(w http.ResponseWriter, r *http.Request) {
 		answerJoin(w, http.StatusBadRequest, joinAnswer{Error: err.Error()})
 		return
 	}
-	taken := false
-	a.node.View(func(s *state.State) { _, taken = s.Member(q.Node) })
-	if taken {
-		answerJoin(w, http.StatusConflict, joinAnswer{Error: fmt.Sprintf("a coordinator named %q is or was a member; a node that lost its data folder joins under a new --name", q.Node)})
+	var why error
+	a.node.View(func(s *state.State) {
+		if _, taken := s.Member(q.Node); taken {
+			why = fmt.Errorf("a coordinator named %q is or was a member; a node that lost its data folder joins under a new --name, with --replace %s", q.Node, q.Node)
+		} else {
+			why = conflict(s, q)
+		}
+	})
+	if why != nil {
+		answerJoin(w, http.StatusConflict, joinAnswer{Error: why.Error(), Refused: true})
 		return
 	}
 	answerJoin(w, http.StatusOK, joinAnswer{Cluster: a.parts.Identity.Cluster, Secret: a.parts.Identity.Secret})
@@ -163,119 +179,6 @@ func (a *assembly) mayJoin(r *http.Request, q joinRequest) bool {
 		}
 	}
 	return a.parts.Local && loopback(r.RemoteAddr) && loopback(q.Raft)
-}
-
-// serveAdmit answers the second step: the leader makes the node a voter.
-func (a *assembly) serveAdmit(w http.ResponseWriter, r *http.Request) {
-	var q joinRequest
-	if !readJoin(w, r, &q) {
-		return
-	}
-	if !hmac.Equal([]byte(q.Proof), []byte(blobs.Proof(a.parts.Identity.Secret))) {
-		answerJoin(w, http.StatusForbidden, joinAnswer{Error: "only coordinators of this cluster are admitted"})
-		return
-	}
-	if !a.node.Serving() {
-		a.passAdmission(w, r.Context(), q)
-		return
-	}
-	ctx, cancel := context.WithTimeout(r.Context(), 8*time.Second)
-	defer cancel()
-	if err := a.admit(ctx, q); err != nil {
-		answerJoin(w, http.StatusServiceUnavailable, joinAnswer{Error: err.Error()})
-		return
-	}
-	answerJoin(w, http.StatusOK, joinAnswer{Cluster: a.parts.Identity.Cluster, Done: true})
-}
-
-func (a *assembly) admit(ctx context.Context, q joinRequest) error {
-	member := state.Member{Node: q.Node, URL: q.URL, Raft: q.Raft}
-	known := false
-	a.node.View(func(s *state.State) {
-		if m, ok := s.Member(q.Node); ok {
-			known = *m == member
-		}
-	})
-	if !known {
-		r, err := a.node.Propose(ctx, &state.SetMember{Member: member})
-		if err != nil {
-			return err
-		}
-		if r.Answer.Error != nil {
-			return r.Answer.Error
-		}
-	}
-	voters, err := a.node.Voters()
-	if err != nil {
-		return err
-	}
-	if voters[q.Node] == q.Raft {
-		return nil
-	}
-	return a.node.AddVoter(ctx, q.Node, q.Raft)
-}
-
-// passAdmission sends a node's wish on to the leader.
-func (a *assembly) passAdmission(w http.ResponseWriter, ctx context.Context, q joinRequest) {
-	url := a.urlOf(a.node.Leader())
-	if url == "" || q.Passed {
-		answerJoin(w, http.StatusServiceUnavailable, joinAnswer{Error: "the cluster is choosing a leader"})
-		return
-	}
-	q.Passed = true
-	answer, err := ask(ctx, a.parts.Peers, url, pathAdmit, q)
-	if err != nil {
-		answer = joinAnswer{Error: err.Error()}
-	}
-	answerJoin(w, http.StatusOK, answer)
-}
-
-// urlOf is where a member is reached.
-func (a *assembly) urlOf(node task.NodeID) (url string) {
-	if node == "" || node == a.parts.Identity.Node {
-		return ""
-	}
-	a.node.View(func(s *state.State) {
-		if m, ok := s.Member(node); ok {
-			url = m.URL
-		}
-	})
-	return url
-}
-
-// seekAdmission asks to be admitted until it is: of the leader it knows, of
-// the members it knows, or of the one it was told to join.
-func (a *assembly) seekAdmission(ctx context.Context) error {
-	q := joinRequest{Node: a.parts.Identity.Node, URL: a.parts.Identity.URL, Raft: a.parts.Identity.Raft, Proof: blobs.Proof(a.parts.Identity.Secret)}
-	for {
-		for _, url := range a.admitters() {
-			answer, err := ask(ctx, a.parts.Peers, url, pathAdmit, q)
-			if err == nil && answer.Done && answer.Cluster == a.parts.Identity.Cluster {
-				return nil
-			}
-			if err != nil && ctx.Err() == nil {
-				a.parts.Logger.Debug("not admitted yet", "by", url, "error", err)
-			}
-		}
-		select {
-		case <-ctx.Done():
-			return nil
-		case <-time.After(500 * time.Millisecond):
-		}
-	}
-}
-
-func (a *assembly) admitters() []string {
-	if a.node.Serving() {
-		return []string{a.parts.Identity.URL}
-	}
-	var urls []string
-	if url := a.urlOf(a.node.Leader()); url != "" {
-		urls = append(urls, url)
-	} else if a.parts.Join != "" {
-		urls = append(urls, a.parts.Join)
-	}
-	return urls
 }
 
 func readJoin(w http.ResponseWriter, r *http.Request, q *joinRequest) bool {

@@ -23,6 +23,7 @@ type coordinatorCommand struct {
 	Name      string     `help:"Name of a new node; drawn if not given." placeholder:"NAME"`
 	Bootstrap bool       `help:"Make a new cluster of this one node (once; ignored afterwards)."`
 	Join      string     `help:"Join the cluster that this URL is a member of (once; ignored afterwards)." placeholder:"URL"`
+	Replace   string     `help:"With --join: take the place of this member, which is lost for good and gets no vote any more." placeholder:"NAME"`
 	Token     string     `help:"The cluster's join token, from the file join-token of a member's data folder. Not needed while everything is on loopback." env:"SHEAF_JOIN_TOKEN" placeholder:"TOKEN"`
 	Publisher []task.Key `help:"With --bootstrap: only these accounts may publish. Default: anyone." placeholder:"KEY"`
 	Quota     int64      `help:"Bytes for inputs, and for outputs, each; 0: no limit." default:"0" placeholder:"BYTES"`
@@ -37,7 +38,10 @@ func (*coordinatorCommand) Help() string {
     sheaf coordinator --data n2 --listen 127.0.0.1:7712 --join http://127.0.0.1:7711
     sheaf coordinator --data n3 --listen 127.0.0.1:7713 --join http://127.0.0.1:7711
 
-A node that was stopped, or killed, goes on when it is started again the same way. With three nodes, one may be lost at any time.`
+A node that was stopped, or killed, goes on when it is started again the same way. With three nodes, one may be lost at any time;
+if it is lost for good, put another one in its place, under a new name, before the next one goes:
+
+    sheaf coordinator --data n4 --listen 127.0.0.1:7714 --join http://127.0.0.1:7711 --replace NAME`
 }
 
 // Run runs a node until it is interrupted or fails.
@@ -49,7 +53,7 @@ func (c *coordinatorCommand) Run(a *app) error {
 	log := slog.New(slog.NewTextHandler(a.stderr, &slog.HandlerOptions{Level: level}))
 	cfg := coordinator.Config{
 		Dir: c.Data, Listen: c.Listen, Raft: c.Raft, Advertise: c.Advertise, Name: task.NodeID(c.Name),
-		Join: c.Join, Token: c.Token, Quota: c.Quota, Logger: log,
+		Join: c.Join, Replace: task.NodeID(c.Replace), Token: c.Token, Quota: c.Quota, Logger: log,
 	}
 	if err := c.check(); err != nil {
 		return err

@@ -11,7 +11,7 @@ import (
 	"sync"
 
 	"github.com/sheafgrid/sheaf/coordinator/state"
-	"github.com/sheafgrid/sheaf/sheaf"
+	"github.com/sheafgrid/sheaf/sheaves"
 	"github.com/sheafgrid/sheaf/task"
 )
 
@@ -39,7 +39,7 @@ type Archive struct {
 
 type read struct {
 	digest task.Digest
-	sheaf  *sheaf.Sheaf
+	sheaf  *sheaves.Sheaf
 }
 
 // New makes an archive of a node's state and the blobs that hold its sheaves.
@@ -47,9 +47,9 @@ func New(node Node, blobs Blobs) *Archive { return &Archive{node: node, blobs: b
 
 // Chunk is what is known of a released chunk, or nil where it is not released.
 // The sheaf is shared: nobody may change it.
-func (a *Archive) Chunk(ctx context.Context, stage task.StageID, chunk uint64) (*sheaf.Sheaf, error) {
+func (a *Archive) Chunk(ctx context.Context, stage task.StageID, chunk uint64) (*sheaves.Sheaf, error) {
 	var digest, root task.Digest
-	var collected *sheaf.Sheaf
+	var collected *sheaves.Sheaf
 	a.node.View(func(s *state.State) {
 		k, ok := s.Chunk(stage, chunk)
 		if ok && k.Sealed {
@@ -64,11 +64,11 @@ func (a *Archive) Chunk(ctx context.Context, stage task.StageID, chunk uint64) (
 	if s := a.cached(digest); s != nil {
 		return s, nil
 	}
-	b, err := a.blobs.ReadAll(ctx, digest, sheaf.MaxBytes)
+	b, err := a.blobs.ReadAll(ctx, digest, sheaves.MaxBytes)
 	if err != nil {
 		return nil, fmt.Errorf("sheaf %s: %w", digest.Short(), err)
 	}
-	s, err := sheaf.Decode(b)
+	s, err := sheaves.Decode(b)
 	if err != nil {
 		return nil, fmt.Errorf("sheaf %s: %w", digest.Short(), err)
 	}
@@ -79,7 +79,7 @@ func (a *Archive) Chunk(ctx context.Context, stage task.StageID, chunk uint64) (
 	return s, nil
 }
 
-func (a *Archive) cached(digest task.Digest) *sheaf.Sheaf {
+func (a *Archive) cached(digest task.Digest) *sheaves.Sheaf {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	for i, r := range a.recent {
@@ -91,7 +91,7 @@ func (a *Archive) cached(digest task.Digest) *sheaf.Sheaf {
 	return nil
 }
 
-func (a *Archive) keep(digest task.Digest, s *sheaf.Sheaf) {
+func (a *Archive) keep(digest task.Digest, s *sheaves.Sheaf) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	if len(a.recent) >= kept {
@@ -101,7 +101,7 @@ func (a *Archive) keep(digest task.Digest, s *sheaf.Sheaf) {
 }
 
 // Task is what is known of one task, or nil where it is not released.
-func (a *Archive) Task(ctx context.Context, stage task.StageID, i uint64) (*sheaf.Task, error) {
+func (a *Archive) Task(ctx context.Context, stage task.StageID, i uint64) (*sheaves.Task, error) {
 	s, err := a.Chunk(ctx, stage, i/state.ChunkTasks)
 	if s == nil || err != nil || i-s.First >= uint64(len(s.Tasks)) {
 		return nil, err

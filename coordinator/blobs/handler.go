@@ -39,23 +39,26 @@ type batchBlob struct {
 	Bytes  []byte      `msgpack:"b,omitempty"`
 }
 
-// Proof is what a coordinator shows to its peers.
-func Proof(secret []byte) string {
+// proofFor is what a coordinator shows to a peer: that it knows the cluster's
+// secret, and means this peer. Another node at a dead one's address must not
+// count as one that has its blobs.
+func proofFor(secret []byte, recipient task.NodeID) string {
 	mac := hmac.New(sha256.New, secret)
-	mac.Write([]byte("sheaf internal http 1"))
+	mac.Write([]byte("sheaf internal http 2 " + string(recipient)))
 	return hex.EncodeToString(mac.Sum(nil))
 }
 
-// Handler serves this node's stores to its peers, under /internal/v1/. proof
-// is what they must show.
-func (s *Store) Handler(proof func() string) http.Handler {
+// Handler serves the stores of a node, by its name, to peers that know the
+// cluster's secret, under /internal/v1/.
+func (s *Store) Handler(name task.NodeID, secret []byte) http.Handler {
+	want := proofFor(secret, name)
 	mux := http.NewServeMux()
 	mux.HandleFunc("PUT "+pathPrefix+"{area}/{digest}", s.servePut)
 	mux.HandleFunc("GET "+pathPrefix+"{area}/{digest}", s.serveGet)
 	mux.HandleFunc("POST "+pathPrefix+"{area}", s.serveBatch)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if want := proof(); want == "" || !hmac.Equal([]byte(r.Header.Get(headerProof)), []byte(want)) {
-			http.Error(w, "only coordinators of this cluster are served here", http.StatusForbidden)
+		if !hmac.Equal([]byte(r.Header.Get(headerProof)), []byte(want)) {
+			http.Error(w, "only coordinators of this cluster that mean this node are served here", http.StatusForbidden)
 			return
 		}
 		mux.ServeHTTP(w, r)

@@ -21,9 +21,10 @@ type remotePeer struct {
 	http  *http.Client
 }
 
-// NewPeer reaches another coordinator's Handler at its URL.
-func NewPeer(name task.NodeID, url, proof string, client *http.Client) Peer {
-	return &remotePeer{name: name, url: url, proof: proof, http: client}
+// NewPeer reaches the Handler of the coordinator of that name at its URL. With
+// the cluster's secret it proves itself; another node there turns it away.
+func NewPeer(name task.NodeID, url string, secret []byte, client *http.Client) Peer {
+	return &remotePeer{name: name, url: url, proof: proofFor(secret, name), http: client}
 }
 
 func (p *remotePeer) Name() task.NodeID { return p.name }

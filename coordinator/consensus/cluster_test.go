@@ -396,3 +396,45 @@ func TestR4UnreadableEntryEndsTheNode(t *testing.T) {
 		t.Log(err)
 	})
 }
+
+// A vote that nobody can give must not count: in a cluster that has just lost
+// a node, it would be the end.
+func TestUnreachableNodeGetsNoVote(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := newCluster(t, 3)
+		defer c.stop()
+		lead := c.leader()
+		for _, m := range c.members {
+			if m != lead {
+				c.kill(m)
+				break
+			}
+		}
+		if err := lead.node.AddVoter(t.Context(), "node-4", "nowhere"); !errors.Is(err, consensus.ErrUnreachable) {
+			t.Errorf("got %v, want ErrUnreachable", err)
+		}
+		c.propose(project(9))
+	})
+}
+
+func TestRemovedServerHasNoVote(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := newCluster(t, 4)
+		defer c.stop()
+		lead := c.leader()
+		for _, m := range c.members {
+			err := lead.node.RemoveServer(t.Context(), m.name)
+			if m == lead && err == nil {
+				t.Errorf("the leader %s removed itself", m.name)
+			}
+			if m == lead || err == nil {
+				continue
+			}
+			t.Errorf("removing %s: %v", m.name, err)
+		}
+		if voters, err := lead.node.Voters(); err != nil || len(voters) != 1 {
+			t.Errorf("the voters are %v, %v; want the leader alone", voters, err)
+		}
+		c.propose(project(9))
+	})
+}

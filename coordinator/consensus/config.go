@@ -26,6 +26,10 @@ var ErrUnknown = errors.New("leadership was lost; the command may or may not hav
 // proposed.
 var ErrOverloaded = errors.New("too many commands wait for the log")
 
+// ErrUnreachable is returned by AddVoter when no node of that name answers at
+// the address. Nothing was changed.
+var ErrUnreachable = errors.New("the leader does not reach the node")
+
 // Config describes one node.
 type Config struct {
 	Node   task.NodeID
@@ -94,4 +98,6 @@ type Stores struct {
 	Snapshots raft.SnapshotStore
 	Transport raft.Transport
 	Close     []io.Closer // closed, in order, when Run ends
+
+	named bool // addresses carry the name of their node, as a Stream wants them
 }

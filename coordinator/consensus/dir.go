@@ -29,7 +29,7 @@ const segmentBytes = 16 << 20
 
 // OpenDir opens the log and snapshots in a folder, made if need be, with a
 // transport to talk to peers through. The caller holds a lock on the folder:
-// opening it twice would wait for ever. A snapshot that is damaged is refused
+// opening it twice would wait for ever. The transport goes over a Stream. A snapshot that is damaged is refused
 // here, by name: raft would quietly take an older one, and lose what was
 // committed since.
 func OpenDir(dir string, transport *raft.NetworkTransport, log *slog.Logger) (Stores, error) {
@@ -37,23 +37,23 @@ func OpenDir(dir string, transport *raft.NetworkTransport, log *slog.Logger) (St
 	if err := os.MkdirAll(logs, 0o700); err != nil {
 		return Stores{}, fmt.Errorf("log: %w", err)
 	}
-	meta := &metadb.BoltMetaDB{} // handed over, because closing the log does not close it
+	meta := &metadb.BoltMetaDB{} // handed over, because a log that does not open leaves it open
 	w, err := wal.Open(logs, wal.WithSegmentSize(segmentBytes), wal.WithLogger(hclogTo(log)), wal.WithMetaStore(meta), wal.WithSegmentFiler(newSegments(logs)))
 	if err != nil {
 		return Stores{}, errors.Join(fmt.Errorf("log in %s: %w: %w", logs, ErrDamaged, err), meta.Close())
 	}
 	snapshots, err := raft.NewFileSnapshotStoreWithLogger(dir, retained, hclogTo(log))
 	if err != nil {
-		return Stores{}, errors.Join(fmt.Errorf("snapshots in %s: %w", dir, err), w.Close(), meta.Close())
+		return Stores{}, errors.Join(fmt.Errorf("snapshots in %s: %w", dir, err), w.Close())
 	}
 	first, err := w.FirstIndex()
 	if err == nil {
 		err = checkSnapshots(snapshots, filepath.Join(dir, "snapshots"), first)
 	}
 	if err != nil {
-		return Stores{}, errors.Join(err, w.Close(), meta.Close())
+		return Stores{}, errors.Join(err, w.Close())
 	}
-	return Stores{Log: w, Stable: w, Snapshots: snapshots, Transport: transport, Close: []io.Closer{transport, w, meta}}, nil
+	return Stores{Log: w, Stable: w, Snapshots: snapshots, Transport: transport, Close: []io.Closer{transport, w}, named: true}, nil
 }
 
 // checkSnapshots reads the newest snapshot whole, and makes sure that none is

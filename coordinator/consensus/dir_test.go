@@ -41,7 +41,7 @@ func openOne(t *testing.T, dir string) (*one, error) {
 
 func openStores(t *testing.T, dir string) (consensus.Stores, error) {
 	t.Helper()
-	stream, err := consensus.Listen("127.0.0.1:0", "127.0.0.1:1", []byte("secret"))
+	stream, err := consensus.Listen("one", "127.0.0.1:0", "127.0.0.1:1", []byte("secret"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -151,19 +151,20 @@ func TestDamagedSnapshotIsNamed(t *testing.T) {
 
 // A stranger on the port for peers learns nothing and disturbs nobody.
 func TestStrangersAreTurnedAway(t *testing.T) {
-	ours, err := consensus.Listen("127.0.0.1:0", "127.0.0.1:1", []byte("ours"))
+	ours, err := consensus.Listen("n4", "127.0.0.1:0", "127.0.0.1:1", []byte("ours"))
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer ours.Close()
-	theirs, err := consensus.Listen("127.0.0.1:0", "127.0.0.1:1", []byte("theirs"))
+	theirs, err := consensus.Listen("n4", "127.0.0.1:0", "127.0.0.1:1", []byte("theirs"))
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer theirs.Close()
 	port := ours.Port()
 	for name, dial := range map[string]func() (net.Conn, error){
-		"another cluster": func() (net.Conn, error) { return theirs.Dial(raft.ServerAddress(port), time.Second) },
+		"another cluster":                   func() (net.Conn, error) { return theirs.Dial(raft.ServerAddress("n4@"+port), time.Second) },
+		"a peer that means the node before": func() (net.Conn, error) { return ours.Dial(raft.ServerAddress("n3@"+port), time.Second) },
 		"a browser": func() (net.Conn, error) {
 			c, err := net.Dial("tcp", port)
 			if err == nil {
@@ -185,7 +186,10 @@ func TestStrangersAreTurnedAway(t *testing.T) {
 		}
 		_ = c.Close()
 	}
-	friend, err := ours.Dial(raft.ServerAddress(port), time.Second)
+	if _, err := ours.Dial(raft.ServerAddress(port), time.Second); err == nil {
+		t.Error("an address without the name of a node was dialled")
+	}
+	friend, err := ours.Dial(raft.ServerAddress("n4@"+port), time.Second)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -62,10 +62,21 @@ func (s Stores) HasState() (bool, error) {
 	return raft.HasExistingState(s.Log, s.Stable, s.Snapshots)
 }
 
+// HasEntries reports whether the stores hold anything that was committed: an
+// entry, or a snapshot in place of entries. A vote alone does not count.
+func (s Stores) HasEntries() (bool, error) {
+	last, err := s.Log.LastIndex()
+	if err != nil || last > 0 {
+		return last > 0, err
+	}
+	snapshots, err := s.Snapshots.List()
+	return len(snapshots) > 0, err
+}
+
 // Bootstrap makes this node the only member of a new cluster, reached by its
 // peers at an address. It is done once in the life of a cluster, before Run.
 func (n *Node) Bootstrap(address string) error {
-	servers := []raft.Server{{ID: raft.ServerID(n.cfg.Node), Address: raft.ServerAddress(address)}}
+	servers := []raft.Server{{ID: raft.ServerID(n.cfg.Node), Address: n.cfg.Stores.address(n.cfg.Node, address)}}
 	if err := n.raft.BootstrapCluster(raft.Configuration{Servers: servers}).Error(); err != nil {
 		return fmt.Errorf("node %s: bootstrap: %w", n.cfg.Node, err)
 	}
@@ -152,21 +163,75 @@ func (n *Node) Voters() (map[task.NodeID]string, error) {
 	voters := map[task.NodeID]string{}
 	for _, s := range f.Configuration().Servers {
 		if s.Suffrage == raft.Voter {
-			voters[task.NodeID(s.ID)] = string(s.Address)
+			voters[task.NodeID(s.ID)] = n.cfg.Stores.hostPort(s.Address)
 		}
 	}
 	return voters, nil
 }
 
 // AddVoter makes a node a member. Only the leader can; it returns when the
-// change is committed.
+// change is committed. A node that does not answer at the address is refused
+// with ErrUnreachable: its vote would count from the start, and a cluster that
+// has just lost a node could never decide anything again.
 func (n *Node) AddVoter(ctx context.Context, node task.NodeID, address string) error {
 	if !n.Serving() {
 		return ErrNotLeader
 	}
-	f := n.raft.AddVoter(raft.ServerID(node), raft.ServerAddress(address), 0, timeLeft(ctx))
+	if err := n.reach(ctx, node, address); err != nil {
+		return err
+	}
+	f := n.raft.AddVoter(raft.ServerID(node), n.cfg.Stores.address(node, address), 0, timeLeft(ctx))
 	if err := f.Error(); err != nil {
 		return fmt.Errorf("adding node %s at %s: %w", node, address, leadershipError(err))
+	}
+	return nil
+}
+
+// answersWithin is how long a node that is to get a vote may take to answer.
+const answersWithin = 3 * time.Second
+
+// reach asks a node for a vote that changes nothing: the request is of no term.
+func (n *Node) reach(ctx context.Context, node task.NodeID, address string) error {
+	transport, ok := n.cfg.Stores.Transport.(raft.WithPreVote)
+	if node == n.cfg.Node || !ok {
+		return nil
+	}
+	to := n.cfg.Stores.address(node, address)
+	local := n.cfg.Stores.Transport.LocalAddr()
+	ask := &raft.RequestPreVoteRequest{RPCHeader: raft.RPCHeader{
+		ProtocolVersion: raft.ProtocolVersionMax, ID: []byte(n.cfg.Node),
+		Addr: n.cfg.Stores.Transport.EncodePeer(raft.ServerID(n.cfg.Node), local),
+	}}
+	answered := make(chan error, 1)
+	go func() { // raft's transport gives up by itself, later
+		answered <- transport.RequestPreVote(raft.ServerID(node), to, ask, &raft.RequestPreVoteResponse{})
+	}()
+	ctx, cancel := context.WithTimeout(ctx, answersWithin)
+	defer cancel()
+	var err error
+	select {
+	case err = <-answered:
+	case <-ctx.Done():
+		err = ctx.Err()
+	}
+	if err != nil {
+		return fmt.Errorf("%w: node %s at %s: %w", ErrUnreachable, node, address, err)
+	}
+	return nil
+}
+
+// RemoveServer takes a node's vote away for good. Only the leader can, and not
+// its own; it returns when the change is committed. A node that has no vote is
+// no error.
+func (n *Node) RemoveServer(ctx context.Context, node task.NodeID) error {
+	if node == n.cfg.Node {
+		return fmt.Errorf("removing node %s: it leads the cluster", node)
+	}
+	if !n.Serving() {
+		return ErrNotLeader
+	}
+	if err := n.raft.RemoveServer(raft.ServerID(node), 0, timeLeft(ctx)).Error(); err != nil {
+		return fmt.Errorf("removing node %s: %w", node, leadershipError(err))
 	}
 	return nil
 }

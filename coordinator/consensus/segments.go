@@ -8,12 +8,13 @@ import (
 	"github.com/hashicorp/raft-wal/types"
 )
 
-// segments opens the files of the log. raft-wal 0.4.0 seals a file without
-// writing its index when the end of the log is cut off, as happens on a former
-// leader whose last entries were never committed; the next start of the node
-// then could not read it, for ever (hashicorp/raft-wal issue 31, mended there
-// and not released). Such a file is whole but for its index: it is read through
-// like a tail, and its metadata says which of its entries are still in the log.
+// segments opens the files of the log, those among them that raft-wal 0.4.0
+// left without an index, too. It sealed a file without writing one when the end
+// of the log was cut off, as happens on a former leader whose last entries were
+// never committed; the next start of the node then could not read it, for ever
+// (hashicorp/raft-wal issue 31, mended in 0.4.1 for new files). Such a file is
+// whole but for its index: it is read through like a tail, and its metadata
+// says which of its entries are still in the log.
 type segments struct{ types.SegmentFiler }
 
 func newSegments(dir string) segments { return segments{segment.NewFiler(dir, fs.New())} }

@@ -8,19 +8,46 @@ import (
 	"github.com/hashicorp/raft"
 	wal "github.com/hashicorp/raft-wal"
 	"github.com/hashicorp/raft-wal/metadb"
+	"github.com/hashicorp/raft-wal/types"
 )
+
+// indexless writes files as raft-wal 0.4.0 did: one that is sealed before it is
+// full gets no index.
+type indexless struct{ types.SegmentFiler }
+
+func (f indexless) Create(info types.SegmentInfo) (types.SegmentWriter, error) {
+	w, err := f.SegmentFiler.Create(info)
+	return indexlessWriter{w}, err
+}
+
+func (f indexless) RecoverTail(info types.SegmentInfo) (types.SegmentWriter, error) {
+	w, err := f.SegmentFiler.RecoverTail(info)
+	return indexlessWriter{w}, err
+}
+
+type indexlessWriter struct{ types.SegmentWriter }
+
+func (indexlessWriter) ForceSeal() (uint64, error) { return 0, nil }
 
 // A former leader cuts off what was never committed; its log must open again.
 func TestLogOpensAfterItsEndWasCutOff(t *testing.T) {
+	for name, written := range map[string]func(dir string) types.SegmentFiler{
+		"written by raft-wal 0.4.0": func(dir string) types.SegmentFiler { return indexless{newSegments(dir)} },
+		"written now":               func(dir string) types.SegmentFiler { return newSegments(dir) },
+	} {
+		t.Run(name, func(t *testing.T) { cutOff(t, written) })
+	}
+}
+
+func cutOff(t *testing.T, written func(dir string) types.SegmentFiler) {
 	dir := t.TempDir()
-	open := func() *wal.WAL {
+	open := func(files types.SegmentFiler) *wal.WAL {
 		t.Helper()
-		meta := &metadb.BoltMetaDB{}
-		w, err := wal.Open(dir, wal.WithSegmentSize(1<<16), wal.WithMetaStore(meta), wal.WithSegmentFiler(newSegments(dir)))
+		w, err := wal.Open(dir, wal.WithSegmentSize(1<<16), wal.WithMetaStore(&metadb.BoltMetaDB{}), wal.WithSegmentFiler(files))
 		if err != nil {
 			t.Fatal(err)
 		}
-		t.Cleanup(func() { _ = w.Close(); _ = meta.Close() })
+		t.Cleanup(func() { _ = w.Close() })
 		return w
 	}
 	store := func(w *wal.WAL, term, from, to uint64) {
@@ -31,7 +58,7 @@ func TestLogOpensAfterItsEndWasCutOff(t *testing.T) {
 			}
 		}
 	}
-	w := open()
+	w := open(written(dir))
 	store(w, 1, 1, 10)
 	for term := uint64(2); term < 5; term++ {
 		if err := w.DeleteRange(9, 10); err != nil {
@@ -45,7 +72,7 @@ func TestLogOpensAfterItsEndWasCutOff(t *testing.T) {
 		t.Fatal(err)
 	}
 	dir = other
-	w = open()
+	w = open(newSegments(dir))
 	for i := uint64(1); i <= 10; i++ {
 		var l raft.Log
 		want := fmt.Sprintf("%d of term 1", i)

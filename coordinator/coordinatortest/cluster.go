@@ -60,33 +60,42 @@ var clusterID = task.ClusterID{0xc1}
 func New(tb testing.TB, n int) *Cluster {
 	tb.Helper()
 	c := &Cluster{TB: tb}
-	for i := range n {
-		name := task.NodeID(fmt.Sprintf("n%d", i+1))
-		log := raft.NewInmemStore()
-		node := &Node{
-			Name: name, URL: "http://" + string(name) + ".test", public: blobs(tb), outputs: blobs(tb),
-			raft: consensus.Stores{Log: log, Stable: log, Snapshots: raft.NewInmemSnapshotStore()},
-			identity: coordinator.Identity{
-				Format: 1, Node: name, Cluster: clusterID, Secret: bytes.Repeat([]byte{7}, 32),
-				URL: "http://" + string(name) + ".test", Raft: string(name),
-			},
-		}
-		if i == 0 {
-			node.identity.Bootstrap = &coordinator.Bootstrap{Anyone: true}
-		}
-		c.mu.Lock()
-		c.Nodes = append(c.Nodes, node)
-		c.mu.Unlock()
-		c.Start(node)
-		c.WaitFor(fmt.Sprintf("%s to be admitted", name), func() bool {
-			known := false
-			lead := c.Leader()
-			lead.State(func(s *state.State) { _, known = s.Member(name) })
-			voters, err := lead.Voters()
-			return known && err == nil && len(voters) == i+1
-		})
+	for range n {
+		c.Add("")
 	}
 	return c
+}
+
+// Add starts one more node, which joins and takes the place of a lost member,
+// if one is named, and waits until it is a voter.
+func (c *Cluster) Add(replaces task.NodeID) *Node {
+	c.TB.Helper()
+	name := task.NodeID(fmt.Sprintf("n%d", len(c.Nodes)+1))
+	log := raft.NewInmemStore()
+	node := &Node{
+		Name: name, URL: "http://" + string(name) + ".test", public: blobs(c.TB), outputs: blobs(c.TB),
+		raft: consensus.Stores{Log: log, Stable: log, Snapshots: raft.NewInmemSnapshotStore()},
+		identity: coordinator.Identity{
+			Format: 1, Node: name, Cluster: clusterID, Secret: bytes.Repeat([]byte{7}, 32),
+			URL: "http://" + string(name) + ".test", Raft: string(name), Replaces: replaces,
+		},
+	}
+	if len(c.Nodes) == 0 {
+		node.identity.Bootstrap = &coordinator.Bootstrap{Anyone: true}
+	}
+	c.mu.Lock()
+	c.Nodes = append(c.Nodes, node)
+	c.mu.Unlock()
+	c.Start(node)
+	c.WaitFor(fmt.Sprintf("%s to be admitted", name), func() bool {
+		known := false
+		lead := c.Leader()
+		lead.State(func(s *state.State) { _, known = s.Member(name) })
+		voters, err := lead.Voters()
+		_, voter := voters[name]
+		return known && voter && err == nil
+	})
+	return node
 }
 
 func blobs(tb testing.TB) storage.Blobs {
@@ -130,6 +139,10 @@ func (c *Cluster) Start(n *Node) {
 	c.mu.Unlock()
 	n.stop = func() error { cancel(); return <-done }
 }
+
+// TakePlaceOf lets a node that is down ask, when it is started again, for the
+// place of a lost member.
+func (n *Node) TakePlaceOf(lost task.NodeID) { n.identity.Replaces = lost }
 
 // Kill ends a node without a word to the others.
 func (c *Cluster) Kill(n *Node) {

@@ -8,7 +8,7 @@ import (
 	"github.com/sheafgrid/sheaf/coordinator/coordinatortest"
 	"github.com/sheafgrid/sheaf/coordinator/state"
 	"github.com/sheafgrid/sheaf/protocol"
-	"github.com/sheafgrid/sheaf/sheaf"
+	"github.com/sheafgrid/sheaf/sheaves"
 	"github.com/sheafgrid/sheaf/task"
 )
 
@@ -83,26 +83,26 @@ func TestSealedJobIsStillThere(t *testing.T) {
 // evidence reads the sheaves as anybody can, and computes both roots from them.
 func evidence(t *testing.T, c *coordinatortest.Cluster, st state.Stage, digests []task.Digest, root task.Digest) {
 	t.Helper()
-	var results, sheaves task.Tree
+	var results, all task.Tree
 	wrong := 0
 	for _, d := range digests {
-		s, err := sheaf.Decode(c.Get(protocol.PathBlobs + d.String()))
+		s, err := sheaves.Decode(c.Get(protocol.PathBlobs + d.String()))
 		if err != nil {
 			t.Fatal(err)
 		}
 		for i := range s.Tasks {
 			results.Add(s.Leaf(i))
 			for _, a := range s.Tasks[i].Attempts {
-				if a.End == sheaf.Wrong {
+				if a.End == sheaves.Wrong {
 					wrong++
 				}
 			}
 		}
-		sheaves.Add(d[:])
+		all.Add(d[:])
 	}
-	if results.Root() != root || sheaves.Root() != st.Evidence || wrong == 0 {
+	if results.Root() != root || all.Root() != st.Evidence || wrong == 0 {
 		t.Errorf("the sheaves give the root %s (want %s), the evidence %s (want %s) and %d wrong results",
-			results.Root().Short(), root.Short(), sheaves.Root().Short(), st.Evidence.Short(), wrong)
+			results.Root().Short(), root.Short(), all.Root().Short(), st.Evidence.Short(), wrong)
 	}
 }
 

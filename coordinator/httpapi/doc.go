@@ -19,7 +19,7 @@ import (
 
 	"github.com/sheafgrid/sheaf/coordinator/state"
 	"github.com/sheafgrid/sheaf/protocol"
-	"github.com/sheafgrid/sheaf/sheaf"
+	"github.com/sheafgrid/sheaf/sheaves"
 	"github.com/sheafgrid/sheaf/storage"
 	"github.com/sheafgrid/sheaf/task"
 	"github.com/sheafgrid/sheaf/web"
@@ -43,8 +43,8 @@ type Exchanger interface {
 
 // Archive reads released results.
 type Archive interface {
-	Chunk(ctx context.Context, stage task.StageID, chunk uint64) (*sheaf.Sheaf, error)
-	Task(ctx context.Context, stage task.StageID, i uint64) (*sheaf.Task, error)
+	Chunk(ctx context.Context, stage task.StageID, chunk uint64) (*sheaves.Sheaf, error)
+	Task(ctx context.Context, stage task.StageID, i uint64) (*sheaves.Task, error)
 }
 
 // Store keeps blobs of one area on a majority of nodes.

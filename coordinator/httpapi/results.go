@@ -8,7 +8,7 @@ import (
 
 	"github.com/sheafgrid/sheaf/coordinator/state"
 	"github.com/sheafgrid/sheaf/protocol"
-	"github.com/sheafgrid/sheaf/sheaf"
+	"github.com/sheafgrid/sheaf/sheaves"
 	"github.com/sheafgrid/sheaf/task"
 	"github.com/sheafgrid/sheaf/validation"
 )
@@ -46,7 +46,7 @@ func (s *Server) level(r *http.Request) (l level, err error) {
 
 // released calls fn for the released tasks of a page, and says where the next
 // page begins. What is not released is not there (T3).
-func (s *Server) released(ctx context.Context, l level, from uint64, limit int, fn func(uint64, *sheaf.Sheaf, *sheaf.Task)) (next uint64, done bool, err error) {
+func (s *Server) released(ctx context.Context, l level, from uint64, limit int, fn func(uint64, *sheaves.Sheaf, *sheaves.Task)) (next uint64, done bool, err error) {
 	for i := from; i < l.count; {
 		if i-from >= uint64(limit) {
 			return i, false, nil
@@ -75,7 +75,7 @@ func (s *Server) serveResults(w http.ResponseWriter, r *http.Request) {
 		l, err = s.level(r)
 	}
 	if err == nil {
-		page.Next, page.Done, err = s.released(r.Context(), l, from, limit, func(i uint64, _ *sheaf.Sheaf, t *sheaf.Task) {
+		page.Next, page.Done, err = s.released(r.Context(), l, from, limit, func(i uint64, _ *sheaves.Sheaf, t *sheaves.Task) {
 			page.Results = append(page.Results, resultView(i, t))
 		})
 	}
@@ -89,13 +89,13 @@ func (s *Server) serveResults(w http.ResponseWriter, r *http.Request) {
 	s.send(w, page)
 }
 
-func resultView(i uint64, t *sheaf.Task) protocol.ResultView {
+func resultView(i uint64, t *sheaves.Task) protocol.ResultView {
 	out := protocol.ResultView{Index: i, Attempts: len(t.Attempts)}
 	for _, a := range t.Attempts {
 		switch a.End {
-		case sheaf.Valid:
+		case sheaves.Valid:
 			out.Agreed++
-		case sheaf.Wrong:
+		case sheaves.Wrong:
 			out.Wrong++
 		}
 	}
@@ -132,9 +132,9 @@ func (s *Server) outputList(ctx context.Context, digest task.Digest) (task.Outpu
 	return task.DecodeOutputList(b)
 }
 
-var attemptEnds = map[sheaf.End]string{
-	sheaf.Reported: "reported", sheaf.Valid: "valid", sheaf.Wrong: "wrong",
-	sheaf.Expired: "expired", sheaf.Returned: "returned", sheaf.Dropped: "dropped",
+var attemptEnds = map[sheaves.End]string{
+	sheaves.Reported: "reported", sheaves.Valid: "valid", sheaves.Wrong: "wrong",
+	sheaves.Expired: "expired", sheaves.Returned: "returned", sheaves.Dropped: "dropped",
 }
 
 func (s *Server) serveAttempts(w http.ResponseWriter, r *http.Request) {
@@ -145,7 +145,7 @@ func (s *Server) serveAttempts(w http.ResponseWriter, r *http.Request) {
 		l, err = s.level(r)
 	}
 	if err == nil {
-		page.Next, page.Done, err = s.released(r.Context(), l, from, limit, func(i uint64, chunk *sheaf.Sheaf, t *sheaf.Task) {
+		page.Next, page.Done, err = s.released(r.Context(), l, from, limit, func(i uint64, chunk *sheaves.Sheaf, t *sheaves.Task) {
 			for _, a := range t.Attempts {
 				page.Attempts = append(page.Attempts, attemptView(i, chunk, a))
 			}
@@ -165,11 +165,11 @@ func (s *Server) serveAttempts(w http.ResponseWriter, r *http.Request) {
 	s.send(w, page)
 }
 
-func attemptView(i uint64, chunk *sheaf.Sheaf, a sheaf.Attempt) protocol.AttemptView {
+func attemptView(i uint64, chunk *sheaves.Sheaf, a sheaves.Attempt) protocol.AttemptView {
 	out := protocol.AttemptView{
 		Index: i, Attempt: a.ID, Host: chunk.Hosts[a.Host], State: attemptEnds[a.End], Exit: a.Result.Exit, Output: a.Result.Output, Work: a.Result.Work,
 	}
-	if a.End == sheaf.Valid {
+	if a.End == sheaves.Valid {
 		out.Credit = validation.Credit(a.Result.Work)
 	}
 	return out
@@ -183,7 +183,7 @@ func (s *Server) serveOutput(w http.ResponseWriter, r *http.Request) {
 		s.fail(w, protocol.Refuse(protocol.CodeMalformed, "want the numbers of a task and of one of its files"))
 		return
 	}
-	var t *sheaf.Task
+	var t *sheaves.Task
 	l, err := s.level(r)
 	if err == nil && index < l.count {
 		t, err = s.cfg.Archive.Task(r.Context(), l.stage, index)

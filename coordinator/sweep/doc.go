@@ -21,7 +21,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/sheafgrid/sheaf/coordinator/state"
-	"github.com/sheafgrid/sheaf/sheaf"
+	"github.com/sheafgrid/sheaf/sheaves"
 	"github.com/sheafgrid/sheaf/storage"
 	"github.com/sheafgrid/sheaf/task"
 )
@@ -48,7 +48,7 @@ type Blobs interface {
 
 // Archive reads released results.
 type Archive interface {
-	Chunk(ctx context.Context, stage task.StageID, chunk uint64) (*sheaf.Sheaf, error)
+	Chunk(ctx context.Context, stage task.StageID, chunk uint64) (*sheaves.Sheaf, error)
 }
 
 // Sweeper runs the leader's loops.

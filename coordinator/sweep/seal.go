@@ -6,14 +6,14 @@ import (
 	"fmt"
 
 	"github.com/sheafgrid/sheaf/coordinator/state"
-	"github.com/sheafgrid/sheaf/sheaf"
+	"github.com/sheafgrid/sheaf/sheaves"
 )
 
 // seal takes one chunk out of the coordinators' memory: its sheaf is on a
 // majority of disks before the log says so.
 func (s *Sweeper) seal(ctx context.Context) (bool, error) {
 	var c state.Seal
-	var kept *sheaf.Sheaf
+	var kept *sheaves.Sheaf
 	found := false
 	s.node.View(func(st *state.State) {
 		if c.Stage, c.Chunk, found = st.NextSealable(0); found {

@@ -1,4 +1,4 @@
-// Package sheaf writes and reads sheaves: what is kept of a chunk of tasks once
+// Package sheaves writes and reads sheaves: what is kept of a chunk of tasks once
 // its records have left the coordinators' memory.
 //
 // A sheaf holds the result of each task and the evidence for it: who was given
@@ -29,4 +29,4 @@
 //	    exit      \
 //	    work       | of a wrong result only: a valid one is the accepted one
 //	    output    /
-package sheaf
+package sheaves

@@ -1,4 +1,4 @@
-package sheaf
+package sheaves
 
 import (
 	"bytes"
