@@ -7,11 +7,7 @@ import (
 // What fuzz targets and tables need to reach directly.
 var (
 	ParseJobFile  = parseJobFile
-	ParseWork     = parseWork
-	ParseBytes    = parseBytes
-	ParseMemory   = parseMemory
 	ParseDuration = parseDuration
-	Nearest       = nearest
 	AppName       = appName
 )
 

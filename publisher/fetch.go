@@ -33,6 +33,14 @@ type Fetched struct {
 	Files    uint64 // outputs in the folder
 	Bytes    int64  // of them
 	Reused   uint64 // of Files: were there already, and are right
+	Reduced  uint64 // of Files: of the reduction, not of tasks
+
+	Released uint64 // results of level 0 in the folder
+	Failed   uint64 // of Released: the attempts ran out
+	Errors   uint64 // of Released: the program ended with an error or a trap
+	Empty    uint64 // of Failed and Errors: left no output
+
+	Unreduced uint64 // tasks of the reduction that ended with an error, or failed
 }
 
 // Fetch writes a job's released results and outputs into a folder, in the
@@ -62,7 +70,11 @@ func Fetch(ctx context.Context, source Source, job task.JobID, dir string, optio
 	if err := f.run(ctx); err != nil {
 		return nil, fmt.Errorf("fetch job %s into %s: %w", job, dir, err)
 	}
-	return &Fetched{Manifest: f.manifest, Files: f.meter.now.Files, Bytes: f.meter.now.Bytes, Reused: f.meter.now.Reused}, nil
+	t := f.tasks
+	return &Fetched{
+		Manifest: f.manifest, Files: f.meter.now.Files, Bytes: f.meter.now.Bytes, Reused: f.meter.now.Reused, Reduced: f.reduced,
+		Released: t.released, Failed: t.failed, Errors: t.errors, Empty: t.empty, Unreduced: f.unreduced,
+	}, nil
 }
 
 // fetcher is one fetch.
@@ -76,6 +88,10 @@ type fetcher struct {
 	manifest *Manifest
 	parallel int
 	meter    meter
+	tasks    *tally // of level 0, once its results are read
+	reduced  uint64 // outputs of the reduction
+
+	unreduced uint64 // tasks of the reduction that did not end with 0
 }
 
 // newFetcher asks what the job is.
@@ -156,7 +172,14 @@ func (f *fetcher) run(ctx context.Context) error {
 	if err := f.checkRoots(&m); err != nil {
 		return err
 	}
+	f.tasks = tallies[0]
+	for _, t := range tallies[1:] {
+		f.unreduced += t.errors + t.failed
+	}
 	for _, o := range all {
+		if o.level > 0 {
+			f.reduced = tallies[o.level].files
+		}
 		f.meter.count(func(p *Progress) {
 			p.AllFiles += tallies[o.level].files
 			p.AllBytes += tallies[o.level].bytes

@@ -62,6 +62,19 @@ func tree(t *testing.T, dir string) map[string]string {
 	return files
 }
 
+func TestFetchCountsFailedReductions(t *testing.T) {
+	j := newFakeJob(t, 5, 2, task.CollectFiles)
+	j.levels[1][0] = output{failed: true}
+	j.levels[2][0] = output{exit: 5, files: map[string]string{"stderr": "nothing here\n"}}
+	dir := t.TempDir()
+	if got := mustFetch(t, j, dir, publisher.FetchOptions{}); got.Unreduced != 2 || got.Failed+got.Errors+got.Empty != 0 {
+		t.Errorf("fetch: got %+v, want 2 of the reduction, and no others", got)
+	}
+	if r := mustVerify(t, dir, publisher.VerifyOptions{}); r.Unreduced != 2 || r.Failed+r.Errors+r.Empty != 0 {
+		t.Errorf("verify: got %+v, want 2 of the reduction, and no others", r)
+	}
+}
+
 func TestFetchLaysFilesOut(t *testing.T) {
 	j := newFakeJob(t, 5, 2, task.CollectFiles)
 	j.levels[0][1] = output{failed: true}
@@ -82,11 +95,14 @@ func TestFetchLaysFilesOut(t *testing.T) {
 	if !m.Finished || !m.Complete() || m.Job != j.id || m.ResultRoot != j.root(0) || m.ReduceRoot != j.root(3) || len(m.Levels) != 4 || m.Levels[0].Failed != 1 {
 		t.Errorf("manifest: got %+v", m)
 	}
-	if got.Files != 7 || got.Reused != 0 {
-		t.Errorf("got %d files, %d reused, want 7 and 0", got.Files, got.Reused)
+	if got.Files != 7 || got.Reused != 0 || got.Reduced != 2 {
+		t.Errorf("got %d files, %d reused, %d reduced, want 7, 0 and 2", got.Files, got.Reused, got.Reduced)
+	}
+	if got.Released != 5 || got.Failed != 1 || got.Errors != 1 || got.Empty != 1 {
+		t.Errorf("got %d results, %d failed, %d errors, %d empty, want 5, 1, 1 and 1", got.Released, got.Failed, got.Errors, got.Empty)
 	}
 	r := mustVerify(t, dir, publisher.VerifyOptions{ResultRoot: j.root(0), ReduceRoot: j.root(3)})
-	if r.Released != 5 || r.Failed != 1 || r.Errors != 1 || r.Files != 7 || r.Bytes != got.Bytes {
+	if r.Released != 5 || r.Failed != 1 || r.Errors != 1 || r.Empty != 1 || r.Reduced != 2 || r.Files != 7 || r.Bytes != got.Bytes {
 		t.Errorf("report: got %+v, want 5 results, 1 failed, 1 error, 7 files", r)
 	}
 }

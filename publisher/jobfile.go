@@ -110,9 +110,15 @@ func parseJobFile(b []byte, path, dir string) (*JobFile, error) {
 	r := &yamlReader{lines: map[string]int{}}
 	f := &JobFile{Path: path, Dir: dir, lines: r.lines}
 	if len(b) > MaxJobFile {
-		r.fail(0, "the file has more than %d bytes; put long lists into a file and split by lines", MaxJobFile)
-	} else if n := r.document(b); n != nil {
+		r.fail(0, "the file has more than %d bytes", MaxJobFile)
+		r.noJobFile()
+	} else if n := r.document(b); n != nil && n.Kind == yaml.MappingNode {
 		f.read(r, n)
+	} else if ext := filepath.Ext(path); n != nil || ext != ".yaml" && ext != ".yml" {
+		if n != nil {
+			r.fail(n.Line, "found %s, want keys with values", found(n))
+		}
+		r.noJobFile()
 	}
 	if len(r.mistakes) == 0 {
 		if err := f.validate(); err != nil {
@@ -135,12 +141,9 @@ const exampleJob = `  project: my-project
 func (f *JobFile) read(r *yamlReader, n *yaml.Node) {
 	k := r.keys("", n, "\n"+exampleJob, "name", "project", "app", "program", "args", "inputs", "split", "check", "limits",
 		"seed", "reduce", "collect")
-	if n.Kind != yaml.MappingNode {
-		return
-	}
 	f.Name = r.text("name", k["name"], "digits")
 	if k["name"] == nil {
-		f.Name = filepath.Base(f.Dir)
+		f.Name = nameOf(f.Path, f.Dir)
 	}
 	f.Project = r.handle("project", k["project"])
 	if k["project"] == nil {
@@ -166,6 +169,28 @@ func (f *JobFile) read(r *yamlReader, n *yaml.Node) {
 		f.Reduce = r.reduce(k["reduce"], f)
 	}
 	f.Collect = r.collect(k["collect"])
+}
+
+// noJobFile says of a file that is something else what a job file is; most
+// often somebody has given the data of a job in its place.
+func (r *yamlReader) noJobFile() {
+	m := &r.mistakes[0]
+	m.Text = "this is no job file: " + m.Text + ". A job file names your data, as an input or to be split by lines, and begins like this:\n" + exampleJob
+	r.mistakes = r.mistakes[:1]
+}
+
+// nameOf is the name of a job that gives itself none: its folder's where the
+// file has the usual name, otherwise the file's, since two of them may share a
+// folder.
+func nameOf(path, dir string) string {
+	base := filepath.Base(path)
+	if base == JobFileName {
+		return filepath.Base(dir)
+	}
+	if name := strings.TrimSuffix(base, filepath.Ext(base)); name != "" {
+		return name
+	}
+	return base
 }
 
 // handle is a name that is unique in a cluster; a nil node has none.

@@ -144,9 +144,9 @@ func (r *yamlReader) check(n *yaml.Node) task.Check {
 func (r *yamlReader) limits(at string, n *yaml.Node, base task.Limits) task.Limits {
 	k := r.keys(at, n, "{work: 20G, memory: 64MiB, wall: 10m}", "work", "memory", "output", "wall", "deadline")
 	l := task.Limits{
-		Work:     r.amount(at+".work", k["work"], parseWork, base.Work, "a count of instructions, such as 20G"),
-		Memory:   r.amount(at+".memory", k["memory"], parseMemory, base.Memory, "a size, such as 64MiB"),
-		Output:   r.amount(at+".output", k["output"], parseBytes, base.Output, "a size, such as 1MiB"),
+		Work:     r.amount(at+".work", k["work"], ParseWork, base.Work, "a count of instructions, such as 20G"),
+		Memory:   r.amount(at+".memory", k["memory"], ParseMemory, base.Memory, "a size, such as 64MiB"),
+		Output:   r.amount(at+".output", k["output"], ParseBytes, base.Output, "a size, such as 1MiB"),
 		Wall:     r.duration(at+".wall", k["wall"], base.Wall),
 		Deadline: r.duration(at+".deadline", k["deadline"], base.Deadline),
 	}

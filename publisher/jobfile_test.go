@@ -120,7 +120,7 @@ func TestJobFileMistakes(t *testing.T) {
 		{"only a comment", "# nothing\n", []string{"the file is empty"}},
 		{"no YAML", "project: [\n", []string{"this is not YAML"}},
 		{"tabs", "split:\n\trange: 1\n", []string{"job.yaml:2: ", "indent with spaces"}},
-		{"a list", "- a\n", []string{"job.yaml:1: the file: found a list, want a mapping"}},
+		{"a list", "- a\n", []string{"job.yaml:1: this is no job file: found a list, want keys with values"}},
 		{"no project", "program: a.wasm\n" + split, []string{"which project", "project: my-project"}},
 		{"no program", "project: p\n" + split, []string{"what to run", "program: train.wasm"}},
 		{"no split", head, []string{"how the job becomes tasks", "grid:", "range:", "lines:"}},
@@ -304,4 +304,32 @@ func FuzzJobFile(f *testing.F) {
 			t.Errorf("accepted without project, program or app: %+v", file)
 		}
 	})
+}
+
+// Two job files in one folder must not make two jobs of one name.
+func TestJobFileNamesItsJob(t *testing.T) {
+	for path, want := range map[string]string{
+		"job.yaml": "digits", "/home/me/digits/job.yaml": "digits", "small.yaml": "small", "runs/large.job.yaml": "large.job", ".yaml": ".yaml",
+	} {
+		f, err := publisher.ParseJobFile([]byte(smallJob), path, "/home/me/digits")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if f.Name != want {
+			t.Errorf("%s: got the name %q, want %q", path, f.Name, want)
+		}
+	}
+}
+
+func TestDataIsNoJobFile(t *testing.T) {
+	for name, text := range map[string]string{
+		"long":  strings.Repeat("ACGTTGCA\n", publisher.MaxJobFile/8),
+		"short": "ACGT\nTTTT\n",
+		"fasta": ">seq a: b: c\nACGT\n\t@x\n",
+	} {
+		_, err := publisher.ParseJobFile([]byte(text), "seqs.txt", "/home/me")
+		if err == nil || !strings.Contains(err.Error(), "this is no job file") || !strings.Contains(err.Error(), "project: my-project") {
+			t.Errorf("%s: got %v, want that this is no job file, and how one looks", name, err)
+		}
+	}
 }

@@ -62,9 +62,14 @@ func sortMistakes(m []Mistake) {
 	slices.SortStableFunc(m, func(a, b Mistake) int { return cmp.Compare(a.Line, b.Line) })
 }
 
-// nearest finds the known word that was probably meant, or "".
+// nearest finds the known key that was probably meant, or "".
 func nearest(word string, known []string) string {
-	word = strings.ReplaceAll(strings.ToLower(word), "-", "_")
+	return Nearest(strings.ReplaceAll(strings.ToLower(word), "-", "_"), known)
+}
+
+// Nearest finds the known word that was probably meant, or "" where none is
+// close.
+func Nearest(word string, known []string) string {
 	best, bestDistance := "", 1+max(1, len(word)/3)
 	for _, k := range known {
 		d := distance(word, k)

@@ -101,8 +101,8 @@ func plainDigits(s string) bool {
 // workUnits are decimal: work is a count.
 var workUnits = map[string]uint64{"": 1, "k": 1e3, "K": 1e3, "M": 1e6, "G": 1e9, "T": 1e12, "P": 1e15}
 
-// parseWork reads counted instructions, such as 20G.
-func parseWork(s string) (uint64, error) {
+// ParseWork reads counted instructions, such as 20G.
+func ParseWork(s string) (uint64, error) {
 	number, unit := splitUnit(s)
 	scale, ok := workUnits[unit]
 	if !ok {
@@ -117,8 +117,8 @@ var byteUnits = map[string]uint64{
 	"KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30, "TiB": 1 << 40,
 }
 
-// parseBytes reads a size, such as 64MiB.
-func parseBytes(s string) (uint64, error) {
+// ParseBytes reads a size, such as 64MiB.
+func ParseBytes(s string) (uint64, error) {
 	number, unit := splitUnit(s)
 	scale, ok := byteUnits[unit]
 	if !ok {
@@ -130,9 +130,9 @@ func parseBytes(s string) (uint64, error) {
 	return unsigned64(number, scale)
 }
 
-// parseMemory is parseBytes for memory, which comes in pages.
-func parseMemory(s string) (uint64, error) {
-	n, err := parseBytes(s)
+// ParseMemory is ParseBytes for memory, which comes in pages.
+func ParseMemory(s string) (uint64, error) {
+	n, err := ParseBytes(s)
 	if err == nil && n%task.WasmPage != 0 {
 		up := (n/task.WasmPage + 1) * task.WasmPage
 		return 0, fmt.Errorf("%s is %d bytes, and a program's memory comes in pages of 64 KiB; write %dKiB, or a round number of MiB", s, n, up>>10)

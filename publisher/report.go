@@ -19,11 +19,14 @@ const maxProblems = 100
 type Report struct {
 	Manifest *Manifest // nil where it cannot be read
 
-	Released uint64 // results of level 0
-	Failed   uint64 // of Released: tasks that ended failed
-	Errors   uint64 // of Released: the program ended with an error
-	Files    uint64 // outputs that are right
-	Bytes    int64  // of them
+	Released  uint64 // results of level 0
+	Failed    uint64 // of Released: tasks that ended failed
+	Errors    uint64 // of Released: the program ended with an error
+	Empty     uint64 // of Failed and Errors: left no output
+	Unreduced uint64 // tasks of the reduction that ended with an error, or failed
+	Files     uint64 // outputs that are right
+	Reduced   uint64 // of Files: of the reduction, not of tasks
+	Bytes     int64  // of them
 
 	Problems []Problem // the first 100
 	More     int       // problems that are not listed

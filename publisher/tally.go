@@ -15,6 +15,7 @@ type tally struct {
 	released uint64
 	failed   uint64
 	errors   uint64 // accepted, and the program ended with an error
+	empty    uint64 // of the failed and the errors: left no output
 	files    uint64
 	bytes    int64
 	stdout   int64 // of bytes, in standard outputs
@@ -36,6 +37,9 @@ func (t *tally) add(l *ResultLine) error {
 		t.failed++
 	} else if l.Exit != 0 {
 		t.errors++
+	}
+	if l.Exit != 0 && len(l.Files) == 0 || l.Verdict == protocol.VerdictFailed {
+		t.empty++
 	}
 	t.files += uint64(len(l.Files))
 	t.bytes += l.Files.Size()

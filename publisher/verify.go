@@ -85,7 +85,9 @@ func (v *verifier) run(ctx context.Context, m *Manifest, options VerifyOptions) 
 			return err
 		}
 		if l.Level == 0 {
-			v.report.Released, v.report.Failed, v.report.Errors = t.released, t.failed, t.errors
+			v.report.Released, v.report.Failed, v.report.Errors, v.report.Empty = t.released, t.failed, t.errors, t.empty
+		} else {
+			v.report.Unreduced += t.errors + t.failed
 		}
 	}
 	v.known("result", options.ResultRoot, m.ResultRoot)

@@ -95,6 +95,9 @@ func (c *outputCheck) open() *os.File {
 
 func (c *outputCheck) right(f *task.OutputFile) {
 	c.report.Files++
+	if c.level > 0 {
+		c.report.Reduced++
+	}
 	c.report.Bytes += f.Size
 }
 

@@ -13,6 +13,7 @@ import (
 	"html/template"
 	"io"
 	"io/fs"
+	"strings"
 
 	"github.com/sheafgrid/sheaf/protocol"
 	"github.com/sheafgrid/sheaf/task"
@@ -63,7 +64,7 @@ type Pages struct{ t *template.Template }
 
 // New parses the templates.
 func New() (*Pages, error) {
-	funcs := template.FuncMap{"ago": ago, "count": count, "digest": task.Digest.Short, "percent": percent, "sentence": sentence}
+	funcs := template.FuncMap{"ago": ago, "count": count, "digest": task.Digest.Short, "percent": percent, "sentence": sentence, "noun": noun, "bad": badTasks, "check": check}
 	t, err := template.New("").Funcs(funcs).ParseFS(templates, "templates/*.html")
 	if err != nil {
 		return nil, fmt.Errorf("web: %w", err)
@@ -107,6 +108,48 @@ func percent(part, whole uint64) uint64 {
 		return 0
 	}
 	return part * 100 / whole
+}
+
+// noun is a noun in the number that n asks for.
+func noun(n any, one, many string) string {
+	if fmt.Sprint(n) == "1" {
+		return one
+	}
+	return many
+}
+
+// badTasks counts a job's final tasks that did not end with 0, in words; ""
+// where there is none.
+func badTasks(j protocol.JobView) string {
+	var words []string
+	var reduction uint64
+	for _, l := range j.Levels {
+		switch {
+		case l.Level > 0:
+			reduction += l.Errors + l.Failed
+			continue
+		case l.Errors > 0:
+			words = append(words, count(l.Errors)+" "+noun(l.Errors, "error", "errors"))
+		}
+		if l.Failed > 0 {
+			words = append(words, count(l.Failed)+" failed")
+		}
+	}
+	if reduction > 0 {
+		words = append(words, count(reduction)+" "+noun(reduction, "error", "errors")+" in the reduction")
+	}
+	return strings.Join(words, ", ")
+}
+
+// check says how each task's result is checked.
+func check(replicate uint8) string {
+	switch replicate {
+	case 0, 1:
+		return "computed once, by one volunteer"
+	case 2:
+		return "computed by 2 volunteers of different accounts; 2 equal results decide"
+	}
+	return fmt.Sprintf("computed by up to %d volunteers of different accounts; %d equal results decide", replicate, replicate/2+1)
 }
 
 func sentence(r task.Reason) string { return r.Sentence() }

@@ -63,8 +63,11 @@ func (c *appPublishCommand) Run(a *app) error {
 		return fmt.Errorf("uploading %s: %w", c.Program, err)
 	}
 	done, err := s.publish(a.ctx, c.Project, c.App, digest, wasm.CurrentMeter)
+	if protocol.HasCode(err, protocol.CodeUnknownKey) || protocol.HasCode(err, protocol.CodeNotFound) {
+		return fmt.Errorf("%w; run: sheaf project create %s", err, c.Project)
+	}
 	if err != nil {
-		return ifNotFound(err, "run: sheaf project create "+c.Project)
+		return err
 	}
 	if a.json {
 		a.print(map[string]any{"project": c.Project, "app": c.App, "program": digest, "meter": wasm.CurrentMeter, "existed": done.Existed})

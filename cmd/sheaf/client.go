@@ -16,16 +16,17 @@ import (
 	"github.com/sheafgrid/sheaf/client/remote"
 	"github.com/sheafgrid/sheaf/client/sandbox"
 	"github.com/sheafgrid/sheaf/protocol"
+	"github.com/sheafgrid/sheaf/publisher"
 	"github.com/sheafgrid/sheaf/task"
 )
 
 type clientCommand struct {
 	Join    []string `help:"URL of any of the cluster's coordinators." required:"" placeholder:"URL"`
-	Allow   []string `help:"Projects that may compute here, by name, or all. Nothing runs of any other." placeholder:"PROJECT"`
+	Allow   []string `help:"Projects that may compute here, by name, with commas between them, or all. Nothing runs of any other." placeholder:"PROJECT"`
 	Account string   `help:"File of the account's key, made if it is not there; one account may have many machines. Default: ${default}." default:"${accountFile}" type:"path" placeholder:"FILE"`
 	Data    string   `help:"Data folder of this machine's client: keys, journal, cache. Default: ${default}." default:"${dataHome}/client" type:"path" placeholder:"DIR"`
 	Cores   int      `help:"Tasks at once; 0: half of the processors." default:"0" placeholder:"N"`
-	Memory  int64    `help:"Memory that one task may take, in MiB." default:"1024" placeholder:"MIB"`
+	Memory  sizeFlag `help:"Memory that one task may take, in MiB or with a unit, such as 2GiB. Default: 1024." default:"1024" placeholder:"SIZE"`
 	Name    string   `help:"Name of this machine and account, shown to others; default: drawn from the keys." placeholder:"NAME"`
 	Trail   string   `help:"Add each acknowledged report to this file, as a line of JSON." type:"path" placeholder:"FILE"`
 	Verbose bool     `help:"Log everything that the client does." short:"v"`
@@ -41,7 +42,7 @@ func (*clientCommand) Help() string {
     sheaf client --join http://127.0.0.1:7710 --allow all
     sheaf client --join http://127.0.0.1:7710 --allow rare-proteins --allow digits --cores 2
 
-Programs run in a sandbox, each in a process of its own at the lowest priority: they see none of your files and no network. Ctrl-C stops them; what was accepted is kept and goes on at the next start. The first run makes two keys, one for you and one for this machine, and enrols it.`
+Programs run in a sandbox, each in a process of its own at the lowest priority: they see none of your files and no network. Ctrl-C stops them; what was accepted is kept and goes on at the next start. What you allow is said at each start; it is kept nowhere. The first run makes two keys, one for you and one for this machine, and enrols it.`
 }
 
 // Run volunteers this machine until it is interrupted.
@@ -104,10 +105,10 @@ func (c *clientCommand) Run(a *app) error {
 }
 
 func (c *clientCommand) rules() (plan.Rules, error) {
-	if err := inRange("--memory", c.Memory, 1, int64(task.MaxMemory>>20), "MiB"); err != nil {
+	if err := c.Memory.checkMemory(); err != nil {
 		return plan.Rules{}, err
 	}
-	r := plan.Rules{Cores: c.Cores, Memory: uint64(c.Memory) << 20}
+	r := plan.Rules{Cores: c.Cores, Memory: uint64(c.Memory)}
 	if c.Cores == 0 {
 		r.Cores = max(1, runtime.NumCPU()/2)
 	}
@@ -142,11 +143,9 @@ func (c *clientCommand) introduce(a *app, log *slog.Logger, rules plan.Rules) (c
 		return view.Cluster, nil // what there is to run is said by the cluster later
 	}
 	a.say("Cluster %s.", view.Cluster)
-	a.say("It will run, on up to %s at the lowest priority:", plural(rules.Cores, "core"))
-	allowed := 0
+	a.say("It will run, on up to %s at the lowest priority, with up to %s of memory for each task:", plural(rules.Cores, "core"), bytesText(int64(rules.Memory)))
 	for _, p := range projects {
 		if rules.Allows(p.Name) {
-			allowed++
 			text := p.Description
 			if text == "" {
 				text = "no description"
@@ -154,17 +153,38 @@ func (c *clientCommand) introduce(a *app, log *slog.Logger, rules plan.Rules) (c
 			a.say("    %-20s %s (by %s...)", p.Name, text, p.Owner.String()[:12])
 		}
 	}
-	switch {
-	case rules.AllowAll:
+	if rules.AllowAll {
 		a.say("    and every project to come, since you allowed all.")
-	case len(rules.Allow) == 0:
-		a.say("    nothing: you have allowed no project. Projects here: %s. Allow some with --allow NAME, or --allow all.", projectNames(projects))
-	case allowed < len(rules.Allow):
-		a.say("    and what you allowed and this cluster does not have yet: it has %s.", projectNames(projects))
+	}
+	if !rules.AllowAll && len(rules.Allow) == 0 {
+		a.say("    nothing: you have allowed no project. Projects here: %s. Stop it, and allow some with --allow NAME, or every one with --allow all.", projectNames(projects))
+	}
+	for _, name := range rules.Allow {
+		if text := missingProject(name, projects); text != "" {
+			a.say("    %s", text)
+		}
 	}
 	return view.Cluster, nil
 }
 
+// missingProject says of an allowed project that the cluster does not have it,
+// and which one was perhaps meant; "" where it has.
+func missingProject(name string, projects []protocol.ProjectView) string {
+	var names []string
+	for _, p := range projects {
+		if p.Name == name {
+			return ""
+		}
+		names = append(names, p.Name)
+	}
+	text := fmt.Sprintf("and %s, which this cluster does not have yet", name)
+	if meant := publisher.Nearest(name, names); meant != "" {
+		return text + "; did you mean " + meant + "?"
+	}
+	return text + "; it has " + projectNames(projects) + "."
+}
+
+// projectNames are the names of the first projects, or that there is none.
 func projectNames(projects []protocol.ProjectView) string {
 	if len(projects) == 0 {
 		return "none yet"

@@ -22,7 +22,9 @@ func (*jobFetchCommand) Help() string {
     sheaf job fetch k3j2q7xw5mznh4ta --out results --server http://127.0.0.1:7710
     sheaf verify results
 
-Everything is verified while it is written. A fetch that was interrupted goes on where it was. Of a job that runs, what is released so far is fetched.`
+Everything is verified while it is written. A fetch that was interrupted goes on where it was. Of a job that runs, or was cancelled, what is released so far is fetched: results are released in groups of up to 4,096 tasks, when every task of the group is decided.
+
+The exit code is 0 when everything that there is was fetched, also where tasks ended with an error of the program or failed; how many is said, and is in errors and failed with --json.`
 }
 
 // Run fetches results.
@@ -52,13 +54,19 @@ func (c *jobFetchCommand) Run(a *app) error {
 	if a.json {
 		a.print(map[string]any{
 			"job": c.Job, "out": c.Out, "state": m.State, "complete": m.Complete(), "files": f.Files, "bytes": f.Bytes, "reused": f.Reused,
+			"results": f.Released, "errors": f.Errors, "failed": f.Failed, "without_output": f.Empty, "reduction_errors": f.Unreduced, "reduced": f.Reduced,
 			"result_root": m.ResultRoot, "reduce_root": m.ReduceRoot,
 		})
 		return nil
 	}
-	a.say("Fetched %s (%s) into %s.", plural(f.Files, "output"), bytesText(f.Bytes), c.Out)
-	if !m.Complete() {
-		a.say("The job is %s, and not all of its results are final: this is what there is so far.", m.State)
+	a.say("Fetched %s (%s) into %s.", outputsText(f.Files, f.Reduced), bytesText(f.Bytes), c.Out)
+	shortfall{Tasks: f.Released, Errors: f.Errors, Failed: f.Failed, Empty: f.Empty, Unreduced: f.Unreduced}.tell(a, c.Job)
+	switch l := m.Levels[0]; {
+	case m.Complete():
+	case m.State == "cancelled":
+		a.say("The job was cancelled when %d of %s were final: this is all that can be fetched.", l.Released, plural(l.Tasks, "task"))
+	default:
+		a.say("The job is %s, and %d of %s are final: this is what there is so far.", m.State, l.Released, plural(l.Tasks, "task"))
 	}
 	if !m.ResultRoot.IsZero() {
 		a.say("Result root:  %s", m.ResultRoot)

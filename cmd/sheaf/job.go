@@ -24,7 +24,7 @@ type jobListCommand struct {
 
 // Help is printed below the flags.
 func (*jobListCommand) Help() string {
-	return "Example:\n\n    sheaf job list --server http://127.0.0.1:7710"
+	return "Example:\n\n    sheaf job list --server http://127.0.0.1:7710\n\nFINAL counts the tasks that are released, of all. Of them, errors are those whose program ended with an error, and failed are those of which the attempts ran out."
 }
 
 // Run lists jobs.
@@ -53,7 +53,11 @@ func (c *jobListCommand) Run(a *app) error {
 	var rows [][]string
 	for _, j := range jobs {
 		l := j.Levels[0]
-		rows = append(rows, []string{j.Job.String(), j.State, fmt.Sprintf("%d/%d", l.Released, l.Tasks), j.Project, j.Name})
+		final := fmt.Sprintf("%d/%d", l.Released, l.Tasks)
+		if bad := badTasks(j); bad != "" {
+			final += ", " + bad
+		}
+		rows = append(rows, []string{j.Job.String(), j.State, final, j.Project, j.Name})
 	}
 	a.table([]string{"JOB", "STATE", "FINAL", "PROJECT", "NAME"}, rows)
 	return nil
@@ -100,7 +104,7 @@ func showJob(a *app, j protocol.JobView) {
 	a.say("Job %s  %s", j.Job, j.Name)
 	a.say("  project      %s", j.Project)
 	a.say("  state        %s", j.State)
-	a.say("  check        %s by volunteers of %s", plural(uint64(j.Replicate), "result"), plural(uint64(j.Replicate), "different account"))
+	a.say("  check        each task %s", checkText(j.Replicate))
 	for _, l := range j.Levels {
 		name := levelName(l.Level)
 		text := fmt.Sprintf("%d of %d final, %d begun", l.Released, l.Tasks, l.Begun)
@@ -112,6 +116,7 @@ func showJob(a *app, j protocol.JobView) {
 		}
 		a.say("  %-12s %s", name, text)
 	}
+	showDecided(a, j)
 	if p := j.Progress; p != nil {
 		a.say("  attempts     %d handed out, %d returned, %d of them wrong", p.Attempts, p.Returned, p.Wrong)
 		a.say("  credit       %d", p.Credit)
@@ -127,6 +132,29 @@ func showJob(a *app, j protocol.JobView) {
 	}
 	if j.WaitsFor != "" {
 		a.say("  %s", j.WaitsFor)
+	}
+	if j.State == "running" {
+		a.say("Begun: handed out at least once. Accepted: enough equal results came back; only the publisher sees it. Final: released for all to fetch, in groups of up to 4,096 tasks.")
+	}
+}
+
+// showDecided says what is known of tasks that are not final yet, or never
+// will be.
+func showDecided(a *app, j protocol.JobView) {
+	decided, tasks := unreleased(j)
+	p := j.Progress
+	switch {
+	case p != nil && j.State == "running":
+		text := fmt.Sprintf("%d of %d", p.Accepted, tasks)
+		if p.Failed > 0 {
+			text += fmt.Sprintf(", and %d failed", p.Failed)
+		}
+		if decided > 0 {
+			text += fmt.Sprintf("; %d of them not final yet", decided)
+		}
+		a.say("  accepted     %s (only the publisher sees this, while the job runs)", text)
+	case j.State == "cancelled" && decided > 0:
+		a.say("  lost         %d of %d were decided and not final, so they cannot be fetched", decided, tasks)
 	}
 }
 
@@ -145,7 +173,7 @@ type jobCancelCommand struct {
 
 // Help is printed below the flags.
 func (*jobCancelCommand) Help() string {
-	return "Example:\n\n    sheaf job cancel k3j2q7xw5mznh4ta --server http://127.0.0.1:7710\n\nVolunteers stop computing it at their next contact. What is released stays, and can be fetched."
+	return "Example:\n\n    sheaf job cancel k3j2q7xw5mznh4ta --server http://127.0.0.1:7710\n\nVolunteers stop computing it at their next contact. What is released stays, and can be fetched. Results are released in groups of up to 4,096 tasks, when every task of the group is decided: accepted results of a group that is not complete cannot be fetched after a cancel, and how many there are is said."
 }
 
 // Run cancels a job.
@@ -155,17 +183,33 @@ func (c *jobCancelCommand) Run(a *app) error {
 		return err
 	}
 	defer s.remote.Close()
+	before, err := s.job(a.ctx, c.Job)
+	if err != nil {
+		return err
+	}
 	done, err := s.call(a.ctx, protocol.PurposeCancel, protocol.Cancel{Job: c.Job})
 	if err != nil {
 		return ifNotFound(err, seeJobs)
 	}
+	decided, lost := uint64(0), ""
+	if !done.Existed {
+		after, err := s.job(a.ctx, c.Job)
+		if err != nil || after.Progress == nil {
+			after = before // a little early, and better than nothing
+		}
+		decided, _ = unreleased(after)
+		lost = lostText(after)
+	}
 	switch {
 	case a.json:
-		a.print(map[string]any{"job": c.Job, "had_ended": done.Existed})
+		a.print(map[string]any{"job": c.Job, "had_ended": done.Existed, "not_released": decided})
 	case done.Existed:
 		a.say("Job %s had ended already.", c.Job)
 	default:
 		a.say("Cancelled job %s.", c.Job)
+		if lost != "" {
+			a.say("%s", lost)
+		}
 	}
 	return nil
 }

@@ -10,6 +10,7 @@ import (
 	"io"
 	"log/slog"
 	"math/rand/v2"
+	"strings"
 	"time"
 
 	"github.com/sheafgrid/sheaf/client/identity"
@@ -20,7 +21,7 @@ import (
 
 // serverFlags say which cluster a publisher's command talks to, and as whom.
 type serverFlags struct {
-	Server  []string      `help:"URL of any of the cluster's coordinators; several are tried in turn." env:"SHEAF_SERVER" placeholder:"URL"`
+	Server  []string      `help:"URL of any of the cluster's coordinators; several, with commas between them, are tried in turn." env:"SHEAF_SERVER" placeholder:"URL"`
 	Account string        `help:"File of your account's key; made when it is not there. Default: ${default}." default:"${accountFile}" type:"path" placeholder:"FILE"`
 	Timeout time.Duration `help:"How long to wait for the cluster." default:"60s"`
 }
@@ -30,6 +31,7 @@ type session struct {
 	remote  *remote.Remote
 	key     ed25519.PrivateKey
 	numbers *remote.Session
+	servers string // as --server takes them
 }
 
 // connect finds the cluster and opens a session for the account.
@@ -61,18 +63,27 @@ func (f *serverFlags) reader(a *app) (*session, error) {
 	if err != nil {
 		return nil, failure{err, exitUsage}
 	}
+	slow := time.AfterFunc(slowAnswer, func() {
+		if f.Timeout > slowAnswer && a.ctx.Err() == nil {
+			fmt.Fprintf(a.stderr, "sheaf: %s does not answer; trying on for up to %g s\n", strings.Join(f.Server, ", "), f.Timeout.Seconds())
+		}
+	})
+	defer slow.Stop()
 	if err := f.find(a.ctx, r); err != nil {
 		if a.ctx.Err() != nil {
 			return nil, a.ctx.Err()
 		}
 		return nil, failure{err, exitUnavailable}
 	}
-	s := &session{remote: r}
+	s := &session{remote: r, servers: strings.Join(f.Server, ",")}
 	if key, err := identity.Load(f.Account, identity.Account); err == nil {
 		s.key = key
 	}
 	return s, nil
 }
+
+// slowAnswer is after how long somebody who waits for a cluster is told so.
+const slowAnswer = 2 * time.Second
 
 // find waits for a coordinator that answers. Only an address that nobody
 // answers at is worth waiting for.

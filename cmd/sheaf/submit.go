@@ -35,7 +35,7 @@ or, with the examples that Sheaf comes with,
 
     sheaf job submit examples/primes --server http://127.0.0.1:7710
 
-Inputs and programs are uploaded, the project and the program are published under your account if they are not yet. The last line is the job's id.
+Inputs and programs are uploaded, the project and the program are published under your account if they are not yet. The first line after that names the job's id; without --watch, the last line is the id alone. Ctrl-C ends the watching, not the job.
 
 With --watch the exit code says how the job ended: 0 when every task of it ended with 0; 5 when it is done, but tasks ended with an error of the program or failed; 1 when it was cancelled.`
 }
@@ -60,16 +60,18 @@ func (c *jobSubmitCommand) Run(a *app) error {
 		return err
 	}
 	tasks := plan.Spec.Count(0)
-	if a.json && !c.Watch {
+	if a.json {
 		a.print(map[string]any{"job": id, "tasks": tasks, "project": plan.Project, "name": plan.Spec.Name})
-		return nil
 	}
-	a.say("Submitted %s of project %s: %s, each computed %d times.", plan.Spec.Name, plan.Project, plural(tasks, "task"), plan.Spec.Check.Replicate)
+	a.say("Submitted %s of project %s as job %s: %s, each %s.", plan.Spec.Name, plan.Project, id, plural(tasks, "task"), checkText(plan.Spec.Check.Replicate))
 	if c.Watch {
 		return s.watch(a, id)
 	}
-	a.say("Follow it with:        sheaf job watch %s --server %s", id, c.Server[0])
-	a.say("Fetch results with:    sheaf job fetch %s --out DIR --server %s", id, c.Server[0])
+	if a.json {
+		return nil
+	}
+	a.say("Follow it with:        sheaf job watch %s --server %s", id, s.servers)
+	a.say("Fetch results with:    sheaf job fetch %s --out DIR --server %s", id, s.servers)
 	a.say("%s", id)
 	return nil
 }
@@ -78,6 +80,9 @@ func (c *jobSubmitCommand) Run(a *app) error {
 // All of it may be repeated: what is there already is left as it is.
 func (s *session) submit(a *app, plan *publisher.Plan) (task.JobID, error) {
 	if _, err := s.call(a.ctx, protocol.PurposeCreateProject, protocol.CreateProject{Name: plan.Project, AccountName: s.name()}); err != nil {
+		if protocol.HasCode(err, protocol.CodeConflict) {
+			err = fmt.Errorf("%w: change `project:` in the job file, or give the key of the project's owner with --account", err)
+		}
 		return task.JobID{}, err
 	}
 	for i := range plan.Blobs {

@@ -8,10 +8,12 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"strings"
 	"time"
 
 	"github.com/sheafgrid/sheaf/client/sandbox"
 	"github.com/sheafgrid/sheaf/internal/fsutil"
+	"github.com/sheafgrid/sheaf/publisher"
 	"github.com/sheafgrid/sheaf/task"
 	"github.com/sheafgrid/sheaf/wasm"
 )
@@ -26,9 +28,9 @@ type taskRunCommand struct {
 	In      string        `help:"Folder whose files the program finds under /in." placeholder:"DIR"`
 	Out     string        `help:"Folder for what it leaves under /out; standard output and error are printed." placeholder:"DIR"`
 	Seed    uint64        `help:"From which everything random in it is made." default:"0"`
-	Work    uint64        `help:"Limit on counted instructions." default:"1000000000000"`
-	Memory  int64         `help:"Limit on its memory, in MiB." default:"1024"`
-	Output  int64         `help:"Limit on its outputs, in MiB." default:"64"`
+	Work    workFlag      `help:"Limit on counted instructions, such as 20M or 1G. Default: 1T." default:"1T" placeholder:"N"`
+	Memory  sizeFlag      `help:"Limit on its memory, in MiB or with a unit, such as 64MiB. Default: 1024." default:"1024" placeholder:"SIZE"`
+	Output  sizeFlag      `help:"Limit on its outputs, in MiB or with a unit, such as 10kB. Default: 64." default:"64" placeholder:"SIZE"`
 	Wall    time.Duration `help:"Limit on time." default:"1h"`
 }
 
@@ -57,20 +59,20 @@ type taskResult struct {
 
 // Run runs the program.
 func (c *taskRunCommand) Run(a *app) error {
+	if err := c.arguments(); err != nil {
+		return err
+	}
 	if err := c.check(); err != nil {
 		return err
 	}
-	module, err := loadProgram(c.Program, uint64(c.Memory)<<20)
+	module, err := loadProgram(c.Program, uint64(c.Memory))
 	if err != nil {
 		return err
-	}
-	if len(c.Args) > 0 && c.Args[0] == "--" {
-		c.Args = c.Args[1:]
 	}
 	q := sandbox.Request{
 		Module: module, Meter: wasm.CurrentMeter, Args: c.Args, Seed: c.Seed,
 		Limits: task.Limits{
-			Work: c.Work, Memory: uint64(c.Memory) << 20, Output: uint64(c.Output) << 20,
+			Work: uint64(c.Work), Memory: uint64(c.Memory), Output: uint64(c.Output),
 			Wall: task.Millis(c.Wall.Milliseconds()), Deadline: task.MaxDeadline,
 		},
 	}
@@ -94,15 +96,44 @@ func (c *taskRunCommand) Run(a *app) error {
 	return c.show(a, o, time.Since(began))
 }
 
+// taskRunFlags are what may have been meant by a word that looks like a flag.
+var taskRunFlags = []string{"--in", "--out", "--seed", "--work", "--memory", "--output", "--wall", "--json", "--help"}
+
+// arguments takes the -- away from before the program's arguments. Without it,
+// what looks like a flag was hardly meant for the program.
+func (c *taskRunCommand) arguments() error {
+	if len(c.Args) > 0 && c.Args[0] == "--" {
+		c.Args = c.Args[1:]
+		return nil
+	}
+	for _, word := range c.Args {
+		name, _, _ := strings.Cut(word, "=")
+		if len(name) < 2 || name[0] != '-' || name[1] >= '0' && name[1] <= '9' || name[1] == '.' {
+			continue
+		}
+		meant := ""
+		if known := publisher.Nearest(name, taskRunFlags); known == name {
+			meant = "flags come before them; "
+		} else if known != "" {
+			meant = "did you mean " + known + "? "
+		}
+		return failure{fmt.Errorf("%q is among the program's arguments; %s(arguments of the program come after --)", name, meant), exitUsage}
+	}
+	return nil
+}
+
 // check refuses limits that no task may have.
 func (c *taskRunCommand) check() error {
-	if c.Work == 0 || c.Work > task.MaxWork {
+	if c.Work == 0 || uint64(c.Work) > task.MaxWork {
 		return failure{fmt.Errorf("--work %d: want 1 to %d instructions", c.Work, task.MaxWork), exitUsage}
 	}
 	if most := time.Duration(task.MaxDeadline) * time.Millisecond; c.Wall < time.Millisecond || c.Wall > most {
 		return failure{fmt.Errorf("--wall %s: want 1ms to %.0fh", c.Wall, most.Hours()), exitUsage}
 	}
-	return errors.Join(inRange("--memory", c.Memory, 1, int64(task.MaxMemory>>20), "MiB"), inRange("--output", c.Output, 0, int64(task.MaxOutput>>20), "MiB"))
+	if uint64(c.Output) > task.MaxOutput {
+		return failure{fmt.Errorf("--output %s: want 0 to %d MiB", c.Output, task.MaxOutput>>20), exitUsage}
+	}
+	return c.Memory.checkMemory()
 }
 
 // explain adds what to do about a run that gave no result.

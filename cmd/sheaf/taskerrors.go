@@ -152,7 +152,7 @@ func runAgain(t *task.Task) string {
 	if len(t.Inputs) > 0 {
 		words = append(words, "--in DIR")
 	}
-	words = append(words, fmt.Sprintf("--seed %d --work %d --memory %d", t.Seed, t.Limits.Work, (t.Limits.Memory+1<<20-1)>>20))
+	words = append(words, fmt.Sprintf("--seed %d --work %d --memory %s", t.Seed, t.Limits.Work, sizeFlag(t.Limits.Memory)))
 	if len(t.Args) > 0 {
 		words = append(words, "--")
 	}

@@ -22,7 +22,7 @@ func (*verifyCommand) Help() string {
     sheaf verify results
     sheaf verify results --root 05af75fec98ee3aa79d635e39f2644edcd28c0fe1a8cf7de447bfd44f7387860
 
-It needs no network: every output is hashed, every list of outputs, every leaf of the result tree and its root. Without --root it shows that the folder is consistent in itself; with the root from the job's page, that nobody exchanged the whole of it. Exit code 3 means that something is wrong, and every file that is wrong is named.`
+It needs no network: every output is hashed, every list of outputs, every leaf of the result tree and its root. Without --root it shows that the folder is consistent in itself; with the root from the job's page, that nobody exchanged the whole of it. Exit code 3 means that something is wrong, and every file that is wrong is named. That tasks ended with an error of the program, or failed, is no such thing: it is what happened, and is said.`
 }
 
 // verifyResult is what --json prints.
@@ -32,7 +32,10 @@ type verifyResult struct {
 	Released   uint64              `json:"results"`
 	Failed     uint64              `json:"failed"`
 	Errors     uint64              `json:"errors"`
+	Empty      uint64              `json:"without_output"`
 	Files      uint64              `json:"files"`
+	Reduced    uint64              `json:"reduced"`
+	Unreduced  uint64              `json:"reduction_errors"`
 	Bytes      int64               `json:"bytes"`
 	ResultRoot task.Digest         `json:"result_root,omitzero"`
 	ReduceRoot task.Digest         `json:"reduce_root,omitzero"`
@@ -48,7 +51,7 @@ func (c *verifyCommand) Run(a *app) error {
 	}
 	r := verifyResult{
 		OK: err == nil, Released: report.Released, Failed: report.Failed, Errors: report.Errors,
-		Files: report.Files, Bytes: report.Bytes, Problems: report.Problems, More: report.More,
+		Empty: report.Empty, Files: report.Files, Reduced: report.Reduced, Unreduced: report.Unreduced, Bytes: report.Bytes, Problems: report.Problems, More: report.More,
 	}
 	if m := report.Manifest; m != nil {
 		r.Job, r.ResultRoot, r.ReduceRoot = m.Job, m.ResultRoot, m.ReduceRoot
@@ -75,17 +78,22 @@ func (c *verifyCommand) show(a *app, r verifyResult) {
 		a.say("NOT verified: something in %s is not what was fetched. Fetch it again, or ask where it came from.", c.Dir)
 		return
 	}
-	a.say("Verified: all %s of %s (%s) belong to job %s.", plural(r.Files, "output"), plural(r.Released, "result"), bytesText(r.Bytes), r.Job)
-	if r.Failed > 0 {
-		a.say("Of the results, %d say that their task ended failed.", r.Failed)
+	switch {
+	case r.Released == 0:
+		a.say("There are no results here: no task of job %s was final when it was fetched.", r.Job)
+	case r.Files == 0:
+		a.say("There are no outputs here. What is here, %s, belongs to job %s.", plural(r.Released, "result"), r.Job)
+	default:
+		a.say("Verified: all %s of job %s belong to it, and so do %s (%s).", plural(r.Released, "result"), r.Job, outputsText(r.Files, r.Reduced), bytesText(r.Bytes))
 	}
+	shortfall{Tasks: r.Released, Errors: r.Errors, Failed: r.Failed, Empty: r.Empty, Unreduced: r.Unreduced}.tell(a, r.Job)
 	if !r.ResultRoot.IsZero() {
 		a.say("Result root:  %s", r.ResultRoot)
 	}
 	if !r.ReduceRoot.IsZero() {
 		a.say("Reduce root:  %s", r.ReduceRoot)
 	}
-	if c.Root.IsZero() {
+	if c.Root.IsZero() && !r.ResultRoot.IsZero() {
 		a.say("To be sure that nobody exchanged the whole folder, compare the root with that on the job's page, or give it with --root.")
 	}
 }

@@ -1,6 +1,8 @@
 package main
 
 import (
+	"context"
+	"errors"
 	"fmt"
 	"strings"
 	"time"
@@ -32,9 +34,20 @@ func (c *jobWatchCommand) Run(a *app) error {
 // watchEvery is how often a job is looked at.
 const watchEvery = 500 * time.Millisecond
 
-// watch follows a job until it ends: bars on a terminal, a line for each change
-// elsewhere, an object for each change with --json.
+// watch follows a job until it ends, and tells whom Ctrl-C takes away that the
+// job does not end with it.
 func (s *session) watch(a *app, id task.JobID) error {
+	err := s.follow(a, id)
+	if a.ctx.Err() != nil && errors.Is(err, context.Canceled) && !a.json {
+		fmt.Fprintf(a.stderr, "The job goes on in the cluster. Follow it with: sheaf job watch %s --server %s; end it with: sheaf job cancel %s --server %s\n",
+			id, s.servers, id, s.servers)
+	}
+	return err
+}
+
+// follow shows a job until it ends: bars on a terminal, a line for each change
+// elsewhere, an object for each change with --json.
+func (s *session) follow(a *app, id task.JobID) error {
 	v := newJobMeter(a)
 	tick := time.NewTicker(watchEvery)
 	defer tick.Stop()
@@ -88,6 +101,7 @@ type jobMeter struct {
 	width int      // of the terminal; 0: there is none
 	drawn []string // on the terminal, to be drawn over
 	last  string
+	said  []string // the lines last written, where there is no terminal
 	began time.Time
 }
 
@@ -112,9 +126,13 @@ func (m *jobMeter) show(j protocol.JobView) {
 	if m.width == 0 {
 		if text != m.last {
 			m.last = text
-			for _, l := range lines {
+			for i, l := range lines {
+				if i < len(m.said) && m.said[i] == l {
+					continue // of a level that stands still
+				}
 				m.app.say("%8s  %s", durationText(time.Since(m.began).Round(time.Second)), l)
 			}
+			m.said = lines
 		}
 		return
 	}
@@ -155,7 +173,7 @@ func meterLines(j protocol.JobView, width int) []string {
 			done, word = l.Tasks, "final"
 		}
 		text := fmt.Sprintf("%d of %d %s", done, l.Tasks, word)
-		if p := j.Progress; p != nil && k == len(j.Levels)-1 {
+		if p := j.Progress; p != nil && p.Wrong > 0 && k == len(j.Levels)-1 {
 			text += fmt.Sprintf(", %d wrong refused", p.Wrong)
 		}
 		if width > 0 {
