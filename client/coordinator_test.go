@@ -2,6 +2,7 @@ package client_test
 
 import (
 	"bytes"
+	"context"
 	"crypto/ed25519"
 	"encoding/json"
 	"io"
@@ -49,7 +50,8 @@ type coordinator struct {
 	lost     []task.AttemptID
 	nextID   task.AttemptID
 
-	exchanges int // carried out
+	exchanges int           // carried out
+	changed   chan struct{} // closed, and made anew, after each request that was carried out
 
 	after, next uint32
 	members     []protocol.Member
@@ -72,7 +74,7 @@ func newCoordinator(t testing.TB) *coordinator {
 		t: t, began: time.Now(), after: 100, next: 2000,
 		enrolled: map[task.Key]protocol.Enrol{}, sessions: map[task.SessionID]*session{},
 		given: map[task.AttemptID]protocol.Attempt{}, open: map[task.AttemptID]bool{}, reports: map[task.AttemptID]protocol.Report{},
-		blobs: map[task.Digest][]byte{}, uploads: map[task.Digest][]byte{},
+		blobs: map[task.Digest][]byte{}, uploads: map[task.Digest][]byte{}, changed: make(chan struct{}),
 	}
 }
 
@@ -238,7 +240,27 @@ func (c *coordinator) once(e *protocol.Envelope) []byte {
 	}
 	reply := c.carryOut(e)
 	s.last, s.sum, s.reply = e.Number, e.Sum(), reply.Encode()
+	close(c.changed)
+	c.changed = make(chan struct{})
 	return s.reply
+}
+
+// wait returns once something holds, looked at after each request, and reports
+// whether it did before ctx ended.
+func (c *coordinator) wait(ctx context.Context, holds func() bool) bool {
+	for {
+		c.mu.Lock()
+		changed := c.changed
+		c.mu.Unlock()
+		if holds() {
+			return true
+		}
+		select {
+		case <-changed:
+		case <-ctx.Done():
+			return false
+		}
+	}
 }
 
 func (c *coordinator) carryOut(e *protocol.Envelope) *protocol.Reply {

@@ -66,7 +66,7 @@ func runAgent(ctx context.Context, config client.Config) error {
 // and a request on its way goes out again with the same bytes.
 func TestKilled(t *testing.T) {
 	if testing.Short() {
-		t.Skip("starts processes")
+		t.Skip("needs a run without -short: it starts and kills processes")
 	}
 	c := newCoordinator(t)
 	c.after, c.next = 50, 200
@@ -139,9 +139,7 @@ func finish(t *testing.T, c *coordinator, dir, url string, last []byte, before i
 	rules := a.Rules()
 	done := make(chan error, 1)
 	go func() { done <- a.Run(ctx) }()
-	for len(c.waitingTasks()) > 0 && ctx.Err() == nil {
-		time.Sleep(10 * time.Millisecond) // real processes and connections
-	}
+	c.wait(ctx, func() bool { return len(c.waitingTasks()) == 0 })
 	rules.Finishing = true
 	if err := a.SetRules(rules); err != nil {
 		t.Fatal(err)
@@ -206,7 +204,7 @@ func (c *coordinator) waitingTasks() []protocol.Attempt {
 // that leaves a large output, one that traps, one that is too slow.
 func TestRealSandbox(t *testing.T) {
 	if testing.Short() {
-		t.Skip("starts processes")
+		t.Skip("needs a run without -short: it starts and kills processes")
 	}
 	module, err := os.ReadFile("sandbox/testdata/guest.wasm")
 	if err != nil {
@@ -239,10 +237,10 @@ func TestRealSandbox(t *testing.T) {
 		done <- runAgent(ctx, realConfig(t.TempDir(), server.URL, sandbox.Runner{Command: []string{self, childSandbox, t.Name()}}))
 	}()
 	for _, id := range []task.AttemptID{read, write, trap, slow, count} {
-		for until := time.Now().Add(20 * time.Second); c.reported(id) == nil && time.Now().Before(until); {
-			time.Sleep(10 * time.Millisecond) // real processes
-		}
-		if c.reported(id) == nil {
+		waiting, end := context.WithTimeout(ctx, 20*time.Second)
+		ok := c.wait(waiting, func() bool { return c.reported(id) != nil })
+		end()
+		if !ok {
 			t.Fatalf("attempt %d is not reported", id)
 		}
 	}

@@ -12,7 +12,7 @@ import (
 // computes that they cost; with less than that as their limit, they are over.
 func TestGeneratedPrograms(t *testing.T) {
 	if racing {
-		t.Skip("takes long")
+		t.Skip("needs minutes under the race detector; run it without -race")
 	}
 	ended, stopped := 0, 0
 	for seed := range uint64(400) {

@@ -42,7 +42,7 @@ func testdata(tb testing.TB, name string) []byte {
 
 func TestPrograms(t *testing.T) {
 	if racing {
-		t.Skip("takes long")
+		t.Skip("needs minutes under the race detector; run it without -race")
 	}
 	for _, p := range programs {
 		t.Run(p.name, func(t *testing.T) {
@@ -81,7 +81,7 @@ func TestPrograms(t *testing.T) {
 // C compiler would make.
 func TestGoProgram(t *testing.T) {
 	if racing || testing.Short() {
-		t.Skip("builds a Go program")
+		t.Skip("needs a run without -race and -short: it builds a Go program")
 	}
 	dir := t.TempDir()
 	source := "package main\n\nfunc main() {\n\tm := map[int]int{}\n\tfor i := range 1000 {\n\t\tm[i*i%97] += i\n\t}\n\tprintln(len(m))\n}\n"
@@ -92,7 +92,7 @@ func TestGoProgram(t *testing.T) {
 	build.Dir = dir
 	build.Env = append(os.Environ(), "GOOS=wasip1", "GOARCH=wasm", "GOFLAGS=")
 	if out, err := build.CombinedOutput(); err != nil {
-		t.Skipf("cannot build for wasip1: %v\n%s", err, out)
+		t.Skipf("needs a Go that builds for wasip1: %v\n%s", err, out)
 	}
 	module, err := os.ReadFile(filepath.Join(dir, "main.wasm"))
 	if err != nil {

@@ -66,11 +66,11 @@ func specScripts(t *testing.T) []string {
 	t.Helper()
 	dir, err := exec.Command("go", "list", "-m", "-f", "{{.Dir}}", "github.com/tetratelabs/wazero").Output()
 	if err != nil {
-		t.Skipf("cannot find the specification's tests: %v", err)
+		t.Skipf("needs the source of wazero in the module cache, for the specification's tests: %v", err)
 	}
 	files, _ := filepath.Glob(filepath.Join(strings.TrimSpace(string(dir)), "internal/integration_test/spectest/v2/testdata/*.json"))
 	if len(files) == 0 {
-		t.Skip("the specification's tests are not there")
+		t.Skip("needs the source of wazero in the module cache, with the specification's tests")
 	}
 	return files
 }
@@ -100,7 +100,7 @@ func spectest() []byte {
 // call valid is rewritten, and does what it did before.
 func TestSpecification(t *testing.T) {
 	if racing || testing.Short() {
-		t.Skip("takes long")
+		t.Skip("needs a run without -race and -short: it takes long")
 	}
 	files := specScripts(t)
 	ctx := context.Background()

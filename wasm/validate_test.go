@@ -82,7 +82,7 @@ func surroundings() *assembler {
 // the instruction unreachable, behind which everything may be left.
 func TestValidationAgrees(t *testing.T) {
 	if racing {
-		t.Skip("takes long")
+		t.Skip("needs minutes under the race detector; run it without -race")
 	}
 	ctx := context.Background()
 	r := wazero.NewRuntimeWithConfig(ctx, engines()["interpreter"])

@@ -81,7 +81,7 @@ func requestOf(number uint64, reports []task.AttemptID) journal.Request {
 // request on its way has the bytes that it was sent with (R2).
 func TestKilled(t *testing.T) {
 	if testing.Short() {
-		t.Skip("starts processes")
+		t.Skip("needs a run without -short: it starts and kills processes")
 	}
 	dir := t.TempDir()
 	for round := range 12 {

@@ -223,7 +223,7 @@ func TestDeepRecursion(t *testing.T) {
 
 func TestGoProgram(t *testing.T) {
 	if testing.Short() {
-		t.Skip("builds a program")
+		t.Skip("needs a run without -short: it builds a program")
 	}
 	t.Parallel()
 	path := filepath.Join(t.TempDir(), "hello.wasm")

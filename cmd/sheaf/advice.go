@@ -54,12 +54,12 @@ const (
 	clientMark      = "host.key"
 )
 
-// ifNotFound adds what to do where what was named does not exist.
-func ifNotFound(err error, todo string) error {
+// ifNotFound adds advice where what was named does not exist.
+func ifNotFound(err error, advice string) error {
 	if err == nil || !protocol.HasCode(err, protocol.CodeNotFound) {
 		return err
 	}
-	return fmt.Errorf("%w; %s", err, todo)
+	return fmt.Errorf("%w; %s", err, advice)
 }
 
 // seeJobs is what to do where a job does not exist.

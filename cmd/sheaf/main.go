@@ -15,6 +15,8 @@ import (
 	"syscall"
 
 	"github.com/alecthomas/kong"
+
+	"github.com/sheafgrid/sheaf/client/remote"
 )
 
 // The exit codes of every command.
@@ -127,6 +129,8 @@ func exitCode(ctx context.Context, err error) int {
 		return f.code
 	case ctx.Err() != nil && errors.Is(err, context.Canceled):
 		return exitInterrupted
+	case errors.Is(err, remote.ErrUnreachable):
+		return exitUnavailable
 	}
 	return exitFailed
 }

@@ -73,7 +73,7 @@ func (f *serverFlags) reader(a *app) (*session, error) {
 		if a.ctx.Err() != nil {
 			return nil, a.ctx.Err()
 		}
-		return nil, failure{err, exitUnavailable}
+		return nil, err
 	}
 	s := &session{remote: r, servers: strings.Join(f.Server, ",")}
 	if key, err := identity.Load(f.Account, identity.Account); err == nil {

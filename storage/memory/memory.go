@@ -11,11 +11,9 @@ import (
 	"context"
 	"fmt"
 	"io"
-	"io/fs"
 	"maps"
 	"slices"
 	"sync"
-	"sync/atomic"
 
 	"github.com/sheafgrid/sheaf/storage"
 	"github.com/sheafgrid/sheaf/task"
@@ -140,7 +138,7 @@ func (s *Store) Open(ctx context.Context, digest task.Digest) (storage.Blob, err
 	if !have {
 		return nil, fmt.Errorf("blob %s: %w", digest, storage.ErrNotFound)
 	}
-	return &blob{bytes: b}, nil
+	return storage.BytesBlob(b), nil
 }
 
 // Has implements storage.Blobs.
@@ -191,35 +189,3 @@ func (s *Store) Usage(ctx context.Context) (storage.Usage, error) {
 	defer s.mu.RUnlock()
 	return storage.Usage{Blobs: int64(len(s.blobs)), Bytes: s.bytes, Quota: s.quota}, ctx.Err()
 }
-
-// blob is one blob, open for reading.
-type blob struct {
-	bytes  []byte
-	closed atomic.Bool
-}
-
-// ReadAt implements io.ReaderAt.
-func (b *blob) ReadAt(p []byte, off int64) (int, error) {
-	switch {
-	case b.closed.Load():
-		return 0, fs.ErrClosed
-	case off < 0:
-		return 0, fmt.Errorf("read at offset %d: %w", off, fs.ErrInvalid)
-	case off >= int64(len(b.bytes)):
-		return 0, io.EOF
-	}
-	n := copy(p, b.bytes[off:])
-	if n < len(p) {
-		return n, io.EOF
-	}
-	return n, nil
-}
-
-// Close implements io.Closer.
-func (b *blob) Close() error {
-	b.closed.Store(true)
-	return nil
-}
-
-// Size implements storage.Blob.
-func (b *blob) Size() int64 { return int64(len(b.bytes)) }

@@ -10,11 +10,8 @@ import (
 	"bytes"
 	"context"
 	"errors"
-	"fmt"
 	"io"
-	"io/fs"
 	"slices"
-	"sync/atomic"
 
 	"github.com/sheafgrid/sheaf/storage"
 	"github.com/sheafgrid/sheaf/storage/segments"
@@ -80,7 +77,7 @@ func (s *Store) Open(ctx context.Context, digest task.Digest) (storage.Blob, err
 	b, err := s.small.Get(ctx, digest, segments.MaxBlobSize)
 	switch {
 	case err == nil:
-		return &blob{bytes: b}, nil
+		return storage.BytesBlob(b), nil
 	case !errors.Is(err, storage.ErrNotFound):
 		return nil, err
 	}
@@ -147,35 +144,3 @@ func (s *Store) Usage(ctx context.Context) (storage.Usage, error) {
 	small := s.small.Usage()
 	return storage.Usage{Blobs: u.Blobs + small.Blobs, Bytes: u.Bytes + small.Bytes, Quota: u.Quota + small.Quota}, err
 }
-
-// blob is a small blob, in memory.
-type blob struct {
-	bytes  []byte
-	closed atomic.Bool
-}
-
-// ReadAt implements io.ReaderAt.
-func (b *blob) ReadAt(p []byte, off int64) (int, error) {
-	switch {
-	case b.closed.Load():
-		return 0, fs.ErrClosed
-	case off < 0:
-		return 0, fmt.Errorf("read at offset %d: %w", off, fs.ErrInvalid)
-	case off >= int64(len(b.bytes)):
-		return 0, io.EOF
-	}
-	n := copy(p, b.bytes[off:])
-	if n < len(p) {
-		return n, io.EOF
-	}
-	return n, nil
-}
-
-// Close implements io.Closer.
-func (b *blob) Close() error {
-	b.closed.Store(true)
-	return nil
-}
-
-// Size implements storage.Blob.
-func (b *blob) Size() int64 { return int64(len(b.bytes)) }
