@@ -13,6 +13,7 @@ import (
 	"github.com/rogpeppe/go-internal/testscript"
 
 	"github.com/sheafgrid/sheaf/examples"
+	"github.com/sheafgrid/sheaf/internal/freeport"
 )
 
 // TestMain lets scripts, and the processes they start, run this test binary as
@@ -33,7 +34,7 @@ func TestScripts(t *testing.T) {
 	testscript.Run(t, testscript.Params{
 		Dir: filepath.Join("testdata", "script"),
 		Setup: func(e *testscript.Env) error {
-			ports, err := freePorts(8)
+			ports, err := freeport.Loopback(8)
 			if err != nil {
 				return err
 			}
