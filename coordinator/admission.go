@@ -143,7 +143,7 @@ func conflict(s *state.State, q joinRequest) (why error) {
 		return refuse("node %s cannot take its own place; join with an empty folder and a new --name, and --replace %s", q.Node, q.Node)
 	}
 	if _, ok := s.Member(q.Replaces); q.Replaces != "" && !ok {
-		return refuse("--replace %s: no member of the cluster has that name; `sheaf status` and the status page list the members", q.Replaces)
+		return refuse("--replace %s: no member of the cluster has that name; the status page lists them", q.Replaces)
 	}
 	s.Members(func(m *state.Member) {
 		if why != nil || m.Node == q.Node || m.Node == q.Replaces {

@@ -136,7 +136,7 @@ func (c *clientCommand) introduce(a *app, log *slog.Logger, rules plan.Rules) (c
 		a.say("%v. The client goes on trying.", err)
 		return cluster, nil
 	case err != nil:
-		return cluster, failure{err, exitUnavailable}
+		return cluster, err
 	}
 	var projects []protocol.ProjectView
 	if err := r.GetJSON(a.ctx, protocol.PathProjects, &projects, nil); err != nil {

@@ -3,6 +3,7 @@ package main
 import (
 	"errors"
 	"fmt"
+	"io/fs"
 
 	"github.com/sheafgrid/sheaf/publisher"
 	"github.com/sheafgrid/sheaf/task"
@@ -46,6 +47,9 @@ type verifyResult struct {
 // Run checks the folder.
 func (c *verifyCommand) Run(a *app) error {
 	report, err := publisher.Verify(a.ctx, c.Dir, publisher.VerifyOptions{ResultRoot: c.Root, ReduceRoot: c.ReduceRoot})
+	if errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("%s: %w; name the folder that was fetched with: sheaf job fetch ID --out DIR", c.Dir, err)
+	}
 	if err != nil && !errors.Is(err, publisher.ErrNotVerified) {
 		return fmt.Errorf("%s: %w", c.Dir, err)
 	}

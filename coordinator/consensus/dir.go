@@ -13,6 +13,8 @@ import (
 	"github.com/hashicorp/raft"
 	wal "github.com/hashicorp/raft-wal"
 	"github.com/hashicorp/raft-wal/metadb"
+
+	"github.com/sheafgrid/sheaf/internal/fsutil"
 )
 
 // ErrDamaged is wrapped when a node's files cannot be trusted. The other nodes
@@ -40,7 +42,10 @@ func OpenDir(dir string, transport *raft.NetworkTransport, log *slog.Logger) (St
 	meta := &metadb.BoltMetaDB{} // handed over, because a log that does not open leaves it open
 	w, err := wal.Open(logs, wal.WithSegmentSize(segmentBytes), wal.WithLogger(hclogTo(log)), wal.WithMetaStore(meta), wal.WithSegmentFiler(newSegments(logs)))
 	if err != nil {
-		return Stores{}, errors.Join(fmt.Errorf("log in %s: %w: %w", logs, ErrDamaged, err), meta.Close())
+		if !fsutil.IsNoSpace(err) {
+			err = fmt.Errorf("%w: %w", ErrDamaged, err)
+		}
+		return Stores{}, errors.Join(fmt.Errorf("log in %s: %w", logs, err), meta.Close())
 	}
 	snapshots, err := raft.NewFileSnapshotStoreWithLogger(dir, retained, hclogTo(log))
 	if err != nil {
