@@ -64,7 +64,7 @@ func (e *Envelope) Sign(key ed25519.PrivateKey) {
 }
 
 // Encode is the request as it is sent.
-func (e *Envelope) Encode() []byte { return wire.Seal(FrameEnvelope, wire.Marshal(e)) }
+func (e *Envelope) Encode() []byte { return wire.SealValue(FrameEnvelope, e) }
 
 // OpenEnvelope reads and verifies a request: size, form, version, the cluster
 // that it is for, signature. Its error is an *Error for the sender. Whether
@@ -78,7 +78,7 @@ func OpenEnvelope(b []byte, cluster task.ClusterID) (*Envelope, error) {
 		return nil, Refuse(CodeMalformed, "frame of kind %d is not a request", kind)
 	}
 	var e Envelope
-	if err := wire.UnmarshalLax(payload, &e); err != nil {
+	if err := wire.UnmarshalLax(payload, &e, wire.Shared); err != nil {
 		return nil, Refuse(CodeMalformed, "the request cannot be read: %v", err)
 	}
 	switch {
@@ -102,7 +102,7 @@ func OpenEnvelope(b []byte, cluster task.ClusterID) (*Envelope, error) {
 
 // Decode reads the payload into one of the payload types.
 func (e *Envelope) Decode(into any) error {
-	if err := wire.UnmarshalLax(e.Payload, into); err != nil {
+	if err := wire.UnmarshalLax(e.Payload, into, wire.Shared); err != nil {
 		return Refuse(CodeMalformed, "the payload cannot be read: %v", err)
 	}
 	return nil

@@ -56,7 +56,7 @@ type Done struct {
 }
 
 // Encode is the reply as it is sent.
-func (r *Reply) Encode() []byte { return wire.Seal(FrameReply, wire.Marshal(r)) }
+func (r *Reply) Encode() []byte { return wire.SealValue(FrameReply, r) }
 
 // DecodeReply reads what Encode wrote. Its error is about the bytes; a refusal
 // inside of the reply is in Reply.Error.

@@ -99,7 +99,7 @@ func (s *Store) serveBatch(w http.ResponseWriter, r *http.Request) {
 	kind, payload, err := wire.Open(body, maxBatch)
 	var b batch
 	if err == nil && kind == frameBatch {
-		err = wire.UnmarshalLax(payload, &b)
+		err = wire.UnmarshalLax(payload, &b, wire.Shared)
 	}
 	if err != nil || kind != frameBatch {
 		http.Error(w, fmt.Sprintf("not a batch of blobs: %v", err), http.StatusBadRequest)

@@ -42,11 +42,11 @@ func (p *remotePeer) Put(ctx context.Context, area Area, digest task.Digest, siz
 }
 
 func (p *remotePeer) PutBatch(ctx context.Context, area Area, blobs []storage.Small) error {
-	var b batch
+	b := batch{Blobs: make([]batchBlob, 0, len(blobs))}
 	for _, x := range blobs {
 		b.Blobs = append(b.Blobs, batchBlob(x))
 	}
-	req, err := p.request(ctx, http.MethodPost, string(area), bytes.NewReader(wire.Seal(frameBatch, wire.Marshal(b))))
+	req, err := p.request(ctx, http.MethodPost, string(area), bytes.NewReader(wire.SealValue(frameBatch, &b)))
 	if err != nil {
 		return err
 	}

@@ -260,10 +260,10 @@ type entryBytes struct {
 }
 
 // EncodeCommand is a command as an entry holds it.
-func EncodeCommand(c Command) []byte { return wire.Seal(c.kind(), wire.Marshal(c)) }
+func EncodeCommand(c Command) []byte { return wire.SealValue(c.kind(), c) }
 
 // EncodeEntry is an entry as the log holds it.
-func EncodeEntry(e Entry) []byte { return wire.Seal(frameEntry, wire.Marshal(entryBytes(e))) }
+func EncodeEntry(e Entry) []byte { return wire.SealValue(frameEntry, (*entryBytes)(&e)) }
 
 // DecodeEntry reads a log entry. An error means that this node must stop: the
 // log is damaged, or written by a newer program (R4).
@@ -276,9 +276,10 @@ func DecodeEntry(b []byte) (now task.Millis, commands []Command, err error) {
 		return 0, nil, fmt.Errorf("log entry: frame of kind %d: %w", kind, wire.ErrMalformed)
 	}
 	var e entryBytes
-	if err := wire.Unmarshal(payload, &e); err != nil {
+	if err := wire.Unmarshal(payload, &e, wire.Shared); err != nil {
 		return 0, nil, fmt.Errorf("log entry: %w", err)
 	}
+	commands = make([]Command, 0, len(e.Commands))
 	for i, b := range e.Commands {
 		kind, payload, err := wire.Open(b, MaxEntry)
 		if err != nil {

@@ -6,23 +6,27 @@ import (
 	"reflect"
 	"strings"
 	"sync"
+	"unsafe"
 )
 
-// shape is what check knows of a type.
+// shape is what the codec knows of a type.
 type shape struct {
 	typ    reflect.Type
 	kind   reflect.Kind
-	binary bool   // an array that is bytes on the wire
-	length uint64 // of an array
-	elem   *shape // of a pointer or a slice
+	length uint64 // of an array, in bytes
+	elem   *shape // of a pointer or a slice; nil for bytes
 	size   uint64 // of an element, in memory
 	fields []field
 }
 
+// field is one that goes onto the wire.
 type field struct {
-	name  string // on the wire
-	label string // in the program
-	shape *shape
+	name   string // on the wire
+	label  string // in the program
+	key    []byte // the name as it stands in front of the value
+	offset uintptr
+	omit   func(p unsafe.Pointer) bool // says that the value is left out; nil: never
+	shape  *shape
 }
 
 // shapes remembers the shapes of types that were met. What is in it never
@@ -39,26 +43,106 @@ func shapeOf(t reflect.Type) *shape {
 	return s.(*shape)
 }
 
+// newShape panics on a type that has no place on the wire: that is a mistake in
+// this program, found by the first test that touches the type.
 func newShape(t reflect.Type) *shape {
-	s := &shape{typ: t, kind: t.Kind(), binary: reflect.PointerTo(t).Implements(binaryUnmarshaler)}
-	switch {
-	case s.kind == reflect.Array:
-		s.length = uint64(t.Len())
-	case s.binary:
-	case s.kind == reflect.Pointer || s.kind == reflect.Slice && t.Elem().Kind() != reflect.Uint8:
-		s.elem, s.size = shapeOf(t.Elem()), uint64(t.Elem().Size())
-	case s.kind == reflect.Struct:
-		for i := range t.NumField() {
-			f := t.Field(i)
-			if name, _, _ := strings.Cut(f.Tag.Get("msgpack"), ","); name != "" && name != "-" {
-				s.fields = append(s.fields, field{name: name, label: f.Name, shape: shapeOf(f.Type)})
+	s := &shape{typ: t, kind: t.Kind()}
+	switch s.kind {
+	case reflect.Bool, reflect.String,
+		reflect.Int8, reflect.Int16, reflect.Int32, reflect.Int64, reflect.Int,
+		reflect.Uint8, reflect.Uint16, reflect.Uint32, reflect.Uint64, reflect.Uint:
+		return s
+	case reflect.Array:
+		if t.Elem().Kind() == reflect.Uint8 && reflect.PointerTo(t).Implements(binaryUnmarshaler) {
+			s.length = uint64(t.Len())
+			return s
+		}
+	case reflect.Slice:
+		if t.Elem().Kind() != reflect.Uint8 {
+			s.elem, s.size = shapeOf(t.Elem()), uint64(t.Elem().Size())
+		}
+		return s
+	case reflect.Pointer:
+		s.elem = shapeOf(t.Elem())
+		return s
+	case reflect.Struct:
+		s.fields = fieldsOf(t)
+		return s
+	}
+	panic(fmt.Sprintf("wire: type %s has no place on the wire", t))
+}
+
+func fieldsOf(t reflect.Type) []field {
+	var fields []field
+	for i := range t.NumField() {
+		f := t.Field(i)
+		name, options, _ := strings.Cut(f.Tag.Get("msgpack"), ",")
+		if name == "" || name == "-" {
+			continue
+		}
+		if len(name) > maxName {
+			panic(fmt.Sprintf("wire: %s.%s: the name %q is too long", t, f.Name, name))
+		}
+		x := field{name: name, label: f.Name, key: appendText(nil, name), offset: f.Offset, shape: shapeOf(f.Type)}
+		if options == "omitempty" {
+			x.omit = x.shape.empty()
+		}
+		fields = append(fields, x)
+	}
+	if len(fields) > 64 {
+		panic(fmt.Sprintf("wire: %s has more than 64 fields", t))
+	}
+	return fields
+}
+
+// empty tells the values that omitempty leaves out, or is nil where none is.
+func (s *shape) empty() func(unsafe.Pointer) bool {
+	switch s.kind {
+	case reflect.String:
+		return func(p unsafe.Pointer) bool { return len(*(*string)(p)) == 0 }
+	case reflect.Slice:
+		return func(p unsafe.Pointer) bool { return (*list)(p).length == 0 }
+	case reflect.Pointer:
+		return func(p unsafe.Pointer) bool { return *(*unsafe.Pointer)(p) == nil }
+	case reflect.Struct:
+		for _, f := range s.fields {
+			if f.omit == nil {
+				return nil
 			}
 		}
-		if len(s.fields) > 64 {
-			panic(fmt.Sprintf("wire: %s has more than 64 fields", t))
+		return func(p unsafe.Pointer) bool { return s.present(p) == 0 }
+	case reflect.Array:
+		if _, ok := s.typ.MethodByName("IsZero"); !ok {
+			return nil
 		}
 	}
-	return s
+	size := s.typ.Size()
+	return func(p unsafe.Pointer) bool {
+		for _, b := range unsafe.Slice((*byte)(p), size) {
+			if b != 0 {
+				return false
+			}
+		}
+		return true
+	}
+}
+
+// present is how many fields of a struct go onto the wire.
+func (s *shape) present(p unsafe.Pointer) int {
+	n := len(s.fields)
+	for i := range s.fields {
+		if f := &s.fields[i]; f.omit != nil && f.omit(unsafe.Add(p, f.offset)) {
+			n--
+		}
+	}
+	return n
+}
+
+// list is how a slice lies in memory.
+type list struct {
+	data     unsafe.Pointer
+	length   int
+	capacity int
 }
 
 // named is the place of the field of a name, or -1. after is where to look

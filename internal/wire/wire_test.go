@@ -5,9 +5,12 @@ import (
 	"errors"
 	"io"
 	"math"
+	"math/rand"
 	"reflect"
 	"strings"
 	"testing"
+	"testing/quick"
+	"time"
 
 	"github.com/vmihailenco/msgpack/v5"
 
@@ -43,6 +46,92 @@ type sample struct {
 	Maybe  *inner   `msgpack:"h,omitempty"`
 	Flag   bool     `msgpack:"i"`
 	Byte   int8     `msgpack:"j"`
+}
+
+// wide has a field of each kind, with omitempty and without.
+type wide struct {
+	A uint16   `msgpack:"a"`
+	B uint32   `msgpack:"b,omitempty"`
+	C int16    `msgpack:"c"`
+	D int32    `msgpack:"d,omitempty"`
+	E int      `msgpack:"e"`
+	F uint     `msgpack:"f,omitempty"`
+	G bool     `msgpack:"g,omitempty"`
+	H string   `msgpack:"h,omitempty"`
+	I inner    `msgpack:"i,omitempty"`
+	J empties  `msgpack:"j,omitempty"`
+	K id       `msgpack:"k,omitempty"`
+	L kinds    `msgpack:"l,omitempty"`
+	M []uint64 `msgpack:"m"`
+	N *inner   `msgpack:"n"`
+	O []sample `msgpack:"o,omitempty"`
+	P []*inner `msgpack:"p,omitempty"`
+	Q string   `msgpack:"-"`
+}
+
+type empties struct {
+	Name string `msgpack:"n,omitempty"`
+	Sum  uint8  `msgpack:"s,omitempty"`
+}
+
+type kinds []kind
+
+type kind uint8
+
+// TestAsTheLibrary holds the codec against a general one: the same bytes, and
+// the same value from them.
+func TestAsTheLibrary(t *testing.T) {
+	seed := time.Now().UnixNano()
+	rnd := rand.New(rand.NewSource(seed))
+	for range 2000 {
+		v, ok := quick.Value(reflect.TypeFor[wide](), rnd)
+		if !ok {
+			t.Fatal("no value")
+		}
+		in := v.Interface().(wide)
+		if in.Q = ""; rnd.Intn(2) == 0 {
+			in.J, in.H, in.B, in.G = empties{}, "", 0, false
+		}
+		var want bytes.Buffer
+		e := msgpack.NewEncoder(&want)
+		e.UseCompactInts(true)
+		if err := e.Encode(&in); err != nil {
+			t.Fatal(err)
+		}
+		got := wire.Marshal(&in)
+		if !bytes.Equal(got, want.Bytes()) {
+			t.Fatalf("seed %d: %+v is written as\n%x, the library writes\n%x", seed, in, got, want.Bytes())
+		}
+		var ours, theirs wide
+		if err := errors.Join(wire.Unmarshal(got, &ours), msgpack.Unmarshal(got, &theirs)); err != nil {
+			t.Fatalf("seed %d: %+v: %v", seed, in, err)
+		}
+		if !reflect.DeepEqual(ours, theirs) {
+			t.Fatalf("seed %d: %x is read as\n%+v, the library reads\n%+v", seed, got, ours, theirs)
+		}
+	}
+}
+
+func TestSealValue(t *testing.T) {
+	v := full()
+	if got, want := wire.SealValue(9, &v), wire.Seal(9, wire.Marshal(v)); !bytes.Equal(got, want) {
+		t.Errorf("got %x, want %x", got, want)
+	}
+}
+
+func TestSharedBytes(t *testing.T) {
+	b := wire.Marshal(sample{Bytes: []byte("abc"), Text: "abc"})
+	var s sample
+	if err := wire.UnmarshalLax(b, &s, wire.Shared); err != nil {
+		t.Fatal(err)
+	}
+	copy(b[bytes.Index(b, []byte("\xc4\x03abc")):], "\xc4\x03xyz")
+	if string(s.Bytes) != "xyz" || s.Text != "abc" {
+		t.Errorf("got %q %q, want bytes that are shared and text that is not", s.Bytes, s.Text)
+	}
+	if s.Bytes = append(s.Bytes, '!'); bytes.Contains(b, []byte("xyz!")) {
+		t.Error("appending wrote over what comes next")
+	}
 }
 
 func full() sample {
@@ -191,5 +280,14 @@ func BenchmarkUnmarshal(b *testing.B) {
 		if err := wire.Unmarshal(in, &s); err != nil {
 			b.Fatal(err)
 		}
+	}
+}
+
+func BenchmarkMarshal(b *testing.B) {
+	in := full()
+	b.SetBytes(int64(len(wire.Marshal(&in))))
+	b.ReportAllocs()
+	for b.Loop() {
+		wire.Marshal(&in)
 	}
 }
