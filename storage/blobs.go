@@ -86,11 +86,17 @@ type Blob interface {
 	Size() int64
 }
 
-// Small is a blob of at most MaxSmallSize bytes, in memory.
+// Small is a blob of at most MaxSmallSize bytes, in memory. Its bytes must not
+// change while it is in use.
 type Small struct {
 	Digest task.Digest
 	Bytes  []byte
+
+	proven bool // the bytes have this digest
 }
+
+// SmallOf is the blob that some bytes are.
+func SmallOf(b []byte) Small { return Small{Digest: task.Sum(b), Bytes: b, proven: true} }
 
 // Usage tells what a store holds.
 type Usage struct {

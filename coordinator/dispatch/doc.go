@@ -43,6 +43,7 @@ type Dispatcher struct {
 	tasks   *Tasks
 	log     *slog.Logger
 
+	made    made
 	mu      sync.Mutex // one pick at a time
 	overlay *schedule.Overlay
 	rnd     *rand.Rand

@@ -19,11 +19,19 @@ type contact struct {
 	host     schedule.Host
 	facts    protocol.HostFacts // as logged
 	seen     task.Millis        // as logged
+	returned []returned         // what the exchange reports
 	reports  []state.Report
 	outputs  []storage.Small
 	dropped  []task.AttemptID
 	reason   task.Reason
-	made     map[state.Assignment]task.Task // the tasks of what was picked
+}
+
+// returned is what a report says, beside the task it was handed out for.
+type returned struct {
+	list  storage.Small // the list of its outputs; none with a failure
+	task  assigned
+	known bool // the attempt is one that the host may report
+	held  bool // an equal result was accepted: its outputs are on a majority (R1)
 }
 
 // Exchange carries out a verified exchange and answers it. Its error is meant
@@ -35,6 +43,12 @@ func (d *Dispatcher) Exchange(ctx context.Context, e *protocol.Envelope) (*proto
 	}
 	if err := checkLimits(&c.exchange); err != nil {
 		return nil, err
+	}
+	c.returned = make([]returned, len(c.exchange.Reports))
+	for i := range c.returned {
+		if r := &c.exchange.Reports[i]; r.Failure == protocol.FailureNone {
+			c.returned[i].list = storage.SmallOf(r.Outputs)
+		}
 	}
 	repeated, answer, err := d.begin(&c)
 	if err != nil {
@@ -76,8 +90,8 @@ func checkLimits(x *protocol.Exchange) error {
 	return x.Facts.Check()
 }
 
-// begin looks up who calls, whether the request was carried out before, and
-// which open attempts the host does not hold any more.
+// begin looks up who calls, whether the request was carried out before, what it
+// reports on, and which open attempts the host does not hold any more.
 func (d *Dispatcher) begin(c *contact) (repeated bool, answer state.Answer, err error) {
 	now := d.node.Now()
 	d.node.View(func(s *state.State) {
@@ -97,15 +111,32 @@ func (d *Dispatcher) begin(c *contact) (repeated bool, answer state.Answer, err 
 			ID: id, Account: h.Account, Open: s.OpenCount(id), MayHold: protocol.MayHold(int(c.exchange.Facts.Cores)),
 			Memory: c.exchange.Facts.Memory, Allow: c.exchange.Allow, AllowAll: c.exchange.AllowAll,
 		}
-		c.dropped = lost(s, id, &c.exchange, c.request.Number)
+		c.dropped = lost(s, id, &c.exchange)
+		for i := range c.returned {
+			c.returned[i].find(s, id, c.exchange.Reports[i].Attempt)
+		}
 	})
 	return repeated, answer, err
+}
+
+// find looks up what an attempt was handed out for.
+func (r *returned) find(s *state.State, host task.HostID, id task.AttemptID) {
+	a, ok := s.Attempt(id)
+	if !ok || a.Host != host || a.State != state.AttemptOpen && a.State != state.AttemptExpired {
+		return
+	}
+	r.task, r.known = assignedAt(s, a.Stage, uint64(a.Index)), true
+	s.Attempts(a.Stage, uint64(a.Index), func(_ task.AttemptID, other *state.Attempt) {
+		if (other.State == state.AttemptReported || other.State == state.AttemptValid) && other.Output == r.list.Digest {
+			r.held = true
+		}
+	})
 }
 
 // lost are the open attempts that the host neither holds nor reports. The
 // answers that handed them out have reached it, since it has sent a later
 // request; so they are gone, with its disk perhaps.
-func lost(s *state.State, id task.HostID, x *protocol.Exchange, number uint64) []task.AttemptID {
+func lost(s *state.State, id task.HostID, x *protocol.Exchange) []task.AttemptID {
 	if s.OpenCount(id) == 0 {
 		return nil
 	}
@@ -134,7 +165,7 @@ func (d *Dispatcher) propose(ctx context.Context, c *contact) (state.Answer, err
 		cmd.Facts = &c.exchange.Facts
 	}
 	var err error
-	if cmd.Assign, err = d.makeTasks(ctx, c, picks); err != nil {
+	if cmd.Assign, err = d.makeTasks(ctx, picks); err != nil {
 		return state.Answer{}, err
 	}
 	if c.idle(cmd, d.node.Now()) {

@@ -2,6 +2,7 @@ package dispatch
 
 import (
 	"context"
+	"sync/atomic"
 
 	"github.com/sheafgrid/sheaf/coordinator/schedule"
 	"github.com/sheafgrid/sheaf/coordinator/state"
@@ -11,6 +12,7 @@ import (
 
 // assigned is a task as the state knows it: what Tasks makes the whole of.
 type assigned struct {
+	stage task.StageID
 	job   task.JobID
 	spec  *task.JobSpec
 	level uint8
@@ -21,15 +23,41 @@ type assigned struct {
 func assignedAt(s *state.State, stage task.StageID, i uint64) assigned {
 	st := s.Stage(stage)
 	j, spec := s.Job(st.Job)
-	return assigned{job: j.ID, spec: spec, level: st.Level, index: st.Index, i: i}
+	return assigned{stage: stage, job: j.ID, spec: spec, level: st.Level, index: st.Index, i: i}
 }
 
-func (d *Dispatcher) taskOf(ctx context.Context, a assigned) (task.Task, error) {
+// whole is a task that was made, with its checksum. Nobody changes it.
+type whole struct {
+	stage task.StageID
+	task  task.Task
+	sum   task.Digest
+}
+
+// made remembers the tasks that were made last: each is handed out and
+// verified several times over. A task has one place, which it shares with
+// others; the one that came last is there.
+type made struct {
+	places [madePlaces]atomic.Pointer[whole]
+}
+
+const madePlaces = 1 << 13
+
+func (m *made) place(a *assigned) *atomic.Pointer[whole] {
+	return &m.places[(a.i+uint64(a.stage)*0x9e3779b97f4a7c15)%madePlaces]
+}
+
+func (d *Dispatcher) taskOf(ctx context.Context, a *assigned) (*whole, error) {
+	place := d.made.place(a)
+	if w := place.Load(); w != nil && w.stage == a.stage && w.task.Index == a.i {
+		return w, nil
+	}
 	t, err := d.tasks.Of(ctx, a.job, a.spec, a.level, a.index, a.i)
 	if err != nil {
-		err = &protocol.Error{Code: protocol.CodeOverloaded, Text: err.Error(), RetryMillis: 1000}
+		return nil, &protocol.Error{Code: protocol.CodeOverloaded, Text: err.Error(), RetryMillis: 1000}
 	}
-	return t, err
+	w := &whole{stage: a.stage, task: t, sum: t.Sum()}
+	place.Store(w)
+	return w, nil
 }
 
 // replyTasks bounds the tasks of one reply, in bytes; the rest of it is small.
@@ -38,22 +66,24 @@ const replyTasks = protocol.MaxReply * 3 / 4
 // makeTasks makes the tasks of what was picked before it is given away: an
 // attempt whose task cannot be made, or does not fit into the reply, would be
 // lost. What does not fit is picked again at the next exchange.
-func (d *Dispatcher) makeTasks(ctx context.Context, c *contact, picks []schedule.Pick) ([]state.Assignment, error) {
-	var assign []state.Assignment
-	c.made = make(map[state.Assignment]task.Task, len(picks))
+func (d *Dispatcher) makeTasks(ctx context.Context, picks []schedule.Pick) ([]state.Assignment, error) {
+	tasks := make([]assigned, len(picks))
+	d.node.View(func(s *state.State) {
+		for i, p := range picks {
+			tasks[i] = assignedAt(s, p.Stage, p.Index)
+		}
+	})
+	assign := make([]state.Assignment, 0, len(picks))
 	total := 0
-	for _, p := range picks {
-		var a assigned
-		d.node.View(func(s *state.State) { a = assignedAt(s, p.Stage, p.Index) })
-		t, err := d.taskOf(ctx, a)
+	for i := range tasks {
+		w, err := d.taskOf(ctx, &tasks[i])
 		if err != nil {
 			return nil, err
 		}
-		if total += size(&t); total > replyTasks && len(assign) > 0 {
+		if total += size(&w.task); total > replyTasks && i > 0 {
 			break
 		}
-		place := state.Assignment{Stage: p.Stage, Index: p.Index}
-		assign, c.made[place] = append(assign, place), t
+		assign = append(assign, state.Assignment{Stage: picks[i].Stage, Index: picks[i].Index})
 	}
 	return assign, nil
 }

@@ -19,8 +19,9 @@ const (
 // reply answers an exchange that was carried out, now or before.
 func (d *Dispatcher) reply(ctx context.Context, c *contact, answer state.Answer) (*protocol.ExchangeReply, error) {
 	r := &protocol.ExchangeReply{AfterMillis: afterBusy, Reason: c.reason, Time: d.node.Now(), Leader: d.node.Leader()}
-	for _, a := range answer.Acks {
-		r.Acks = append(r.Acks, protocol.Ack(a))
+	r.Acks = make([]protocol.Ack, len(answer.Acks))
+	for i, a := range answer.Acks {
+		r.Acks[i] = protocol.Ack(a)
 	}
 	var given []assignedAttempt
 	next := uint64(nextIdle)
@@ -30,15 +31,14 @@ func (d *Dispatcher) reply(ctx context.Context, c *contact, answer state.Answer)
 		r.Cancel = cancelled(s, c.host.ID, c.exchange.Held)
 		next = max(next, uint64(s.HostCount())*1000/idleCallsPerSecond)
 	})
-	for _, g := range given {
-		t, ok := c.made[g.place]
-		if !ok { // a repeated request
-			var err error
-			if t, err = d.taskOf(ctx, g.assigned); err != nil {
-				return nil, err
-			}
+	r.Attempts = make([]protocol.Attempt, len(given))
+	for i := range given {
+		g := &given[i]
+		w, err := d.taskOf(ctx, &g.assigned)
+		if err != nil {
+			return nil, err
 		}
-		r.Attempts = append(r.Attempts, protocol.Attempt{ID: g.id, Task: t, Sum: t.Sum(), DeadlineMillis: uint64(g.left), Version: g.version})
+		r.Attempts[i] = protocol.Attempt{ID: g.id, Task: w.task, Sum: w.sum, DeadlineMillis: uint64(g.left), Version: g.version}
 	}
 	r.NextMillis = d.jitter(next)
 	return r, nil
@@ -53,7 +53,6 @@ func (d *Dispatcher) jitter(millis uint64) uint32 {
 
 type assignedAttempt struct {
 	assigned
-	place   state.Assignment
 	id      task.AttemptID
 	left    task.Millis
 	version protocol.Signed
@@ -61,7 +60,7 @@ type assignedAttempt struct {
 
 // attempts is what an answer handed out, as far as it is still open.
 func attempts(s *state.State, ids []task.AttemptID, now task.Millis) []assignedAttempt {
-	var out []assignedAttempt
+	out := make([]assignedAttempt, 0, len(ids))
 	for _, id := range ids {
 		a, ok := s.Attempt(id)
 		if !ok || a.State != state.AttemptOpen {
@@ -76,8 +75,8 @@ func attempts(s *state.State, ids []task.AttemptID, now task.Millis) []assignedA
 		v, app := s.ProgramVersion(program)
 		p := s.Project(app.Project)
 		out = append(out, assignedAttempt{
-			assigned: assignedAt(s, a.Stage, uint64(a.Index)), place: state.Assignment{Stage: a.Stage, Index: uint64(a.Index)},
-			id: id, left: max(0, a.Deadline-now),
+			assigned: assignedAt(s, a.Stage, uint64(a.Index)),
+			id:       id, left: max(0, a.Deadline-now),
 			version: protocol.Signed{Project: p.Name, App: app.Name, Publisher: s.Account(p.Owner).Key, Signature: v.Signature},
 		})
 	}

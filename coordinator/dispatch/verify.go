@@ -18,15 +18,16 @@ var emptyOutputs = task.OutputList{}.Digest()
 // others go on. An error means that something here could not be read; the
 // whole exchange is to be repeated.
 func (d *Dispatcher) verify(ctx context.Context, c *contact) error {
-	for i := range c.exchange.Reports {
+	c.reports = make([]state.Report, 0, len(c.returned))
+	for i := range c.returned {
 		r := &c.exchange.Reports[i]
 		entry := state.Report{Attempt: r.Attempt, Failure: r.Failure}
 		if r.Failure == protocol.FailureNone {
-			why, err := d.verifyResult(ctx, c, r)
+			why, err := d.verifyResult(ctx, c, r, &c.returned[i])
 			if err != nil {
 				return err
 			}
-			entry.Exit, entry.Work, entry.Output = r.Exit, r.Work, task.Sum(r.Outputs)
+			entry.Exit, entry.Work, entry.Output = r.Exit, r.Work, c.returned[i].list.Digest
 			if why != nil {
 				d.log.Warn("refused a report", "host", c.request.Key, "attempt", r.Attempt, "why", why)
 				entry = state.Report{Attempt: r.Attempt, Refused: true}
@@ -50,69 +51,68 @@ func clip(s string) string {
 
 // verifyResult checks a result against its task (T1) and its outputs against
 // their digests and limits, and collects those that came along.
-func (d *Dispatcher) verifyResult(ctx context.Context, c *contact, r *protocol.Report) (why, err error) {
-	a, ok := d.assigned(c, r.Attempt)
-	if !ok {
+func (d *Dispatcher) verifyResult(ctx context.Context, c *contact, r *protocol.Report, at *returned) (why, err error) {
+	if !at.known {
 		return nil, nil // Apply says what became of it; its outputs are of no use
 	}
-	t, err := d.taskOf(ctx, a)
+	w, err := d.taskOf(ctx, &at.task)
 	if err != nil {
 		return nil, err
 	}
-	if t.Sum() != r.Task {
+	if w.sum != r.Task {
 		return fmt.Errorf("T1: it is for another task than was handed out"), nil
 	}
-	if !r.Exit.Valid() || r.Work > t.Limits.Work && r.Exit != task.ExitWorkLimit || r.Work > task.MaxWork {
+	if !r.Exit.Valid() || r.Work > w.task.Limits.Work && r.Exit != task.ExitWorkLimit || r.Work > task.MaxWork {
 		return fmt.Errorf("exit %d after %d instructions cannot be", r.Exit, r.Work), nil
+	}
+	if r.Exit.Trap() && at.list.Digest != emptyOutputs {
+		return fmt.Errorf("a trap leaves no outputs"), nil
+	}
+	if at.held {
+		return nil, nil // the same list passed what follows, for the same task
 	}
 	list, err := task.DecodeOutputList(r.Outputs)
 	if err != nil {
 		return err, nil
 	}
-	if most := a.spec.MaxOutputs(a.level); len(list) > most {
+	if most := at.task.spec.MaxOutputs(at.task.level); len(list) > most {
 		return fmt.Errorf("%d outputs, at most %d of each task can be read by the reduction that follows", len(list), most), nil
 	}
-	if size := list.Size(); uint64(size) > t.Limits.Output {
-		return fmt.Errorf("outputs of %d bytes, the limit is %d", size, t.Limits.Output), nil
+	if size := list.Size(); uint64(size) > w.task.Limits.Output {
+		return fmt.Errorf("outputs of %d bytes, the limit is %d", size, w.task.Limits.Output), nil
 	}
-	if r.Exit.Trap() && list.Digest() != emptyOutputs {
-		return fmt.Errorf("a trap leaves no outputs"), nil
-	}
-	return d.verifyOutputs(ctx, c, r, list)
-}
-
-func (d *Dispatcher) assigned(c *contact, id task.AttemptID) (a assigned, ok bool) {
-	d.node.View(func(s *state.State) {
-		at, known := s.Attempt(id)
-		if !known || at.Host != c.host.ID || at.State != state.AttemptOpen && at.State != state.AttemptExpired {
-			return
-		}
-		a, ok = assignedAt(s, at.Stage, uint64(at.Index)), true
-	})
-	return a, ok
-}
-
-// verifyOutputs makes sure that every output is here, or came along whole.
-func (d *Dispatcher) verifyOutputs(ctx context.Context, c *contact, r *protocol.Report, list task.OutputList) (why, err error) {
-	keep := []storage.Small{{Digest: task.Sum(r.Outputs), Bytes: r.Outputs}}
 	if len(r.Inline) > 0 {
-		if len(r.Inline) != len(list) {
-			return fmt.Errorf("%d outputs are listed, %d came along", len(list), len(r.Inline)), nil
-		}
-		total := 0
-		for i, b := range r.Inline {
-			total += len(b)
-			if int64(len(b)) != list[i].Size || task.Sum(b) != list[i].Digest {
-				return fmt.Errorf("output %q is not what its list says", list[i].Name), nil
-			}
-			keep = append(keep, storage.Small{Digest: list[i].Digest, Bytes: b})
-		}
-		if total > protocol.MaxInline {
-			return fmt.Errorf("outputs of %d bytes inside of an exchange, at most %d; upload them", total, protocol.MaxInline), nil
-		}
-		c.outputs = append(c.outputs, keep...)
-		return nil, nil
+		return collect(c, r, at.list, list), nil
 	}
+	return d.uploaded(ctx, c, at.list, list)
+}
+
+// collect takes the outputs that came along with a report.
+func collect(c *contact, r *protocol.Report, encoded storage.Small, list task.OutputList) (why error) {
+	if len(r.Inline) != len(list) {
+		return fmt.Errorf("%d outputs are listed, %d came along", len(list), len(r.Inline))
+	}
+	before, total := len(c.outputs), 0
+	c.outputs = append(c.outputs, encoded)
+	for i, b := range r.Inline {
+		total += len(b)
+		blob := storage.SmallOf(b)
+		if int64(len(b)) != list[i].Size || blob.Digest != list[i].Digest {
+			why = fmt.Errorf("output %q is not what its list says", list[i].Name)
+		}
+		c.outputs = append(c.outputs, blob)
+	}
+	if total > protocol.MaxInline {
+		why = fmt.Errorf("outputs of %d bytes inside of an exchange, at most %d; upload them", total, protocol.MaxInline)
+	}
+	if why != nil {
+		c.outputs = c.outputs[:before]
+	}
+	return why
+}
+
+// uploaded makes sure that the outputs of a report that brings none are here.
+func (d *Dispatcher) uploaded(ctx context.Context, c *contact, encoded storage.Small, list task.OutputList) (why, err error) {
 	for _, f := range list {
 		ok, err := d.outputs.Have(ctx, f.Digest)
 		if err != nil {
@@ -122,6 +122,6 @@ func (d *Dispatcher) verifyOutputs(ctx context.Context, c *contact, r *protocol.
 			return fmt.Errorf("output %q was not uploaded", f.Name), nil
 		}
 	}
-	c.outputs = append(c.outputs, keep...)
+	c.outputs = append(c.outputs, encoded)
 	return nil, nil
 }

@@ -3,6 +3,7 @@ package httpapi
 import (
 	"context"
 	"net/http"
+	"strconv"
 
 	"github.com/sheafgrid/sheaf/protocol"
 )
@@ -47,11 +48,13 @@ func (s *Server) reply(w http.ResponseWriter, reply *protocol.Reply, err error) 
 	if err != nil {
 		reply = &protocol.Reply{Error: s.refusal(err)}
 	}
+	body := reply.Encode()
 	w.Header().Set("Content-Type", protocol.ContentType)
+	w.Header().Set("Content-Length", strconv.Itoa(len(body)))
 	if reply.Error != nil {
 		w.WriteHeader(reply.Error.Code.HTTPStatus())
 	}
-	_, _ = w.Write(reply.Encode()) // a caller that went away repeats its request
+	_, _ = w.Write(body) // a caller that went away repeats its request
 }
 
 // refusal is what a caller is told about an error. A fault of this node is

@@ -6,12 +6,18 @@ import "github.com/sheafgrid/sheaf/task"
 // the view, so that the next pick does not choose the same again. It belongs
 // to one goroutine. A leader that loses its office drops it whole.
 type Overlay struct {
-	places   map[place]*picked
-	cursors  map[task.StageID]uint64 // untouched tasks below it were picked
+	stages   map[task.StageID]*stagePicks
 	projects map[task.ProjectID]int
 	hosts    map[task.HostID]int
-	pending  map[task.StageID]int // picks of a stage, to know when its cursor may be forgotten
-	begun    map[task.StageID]*begun
+}
+
+// stagePicks are the picks of one stage.
+type stagePicks struct {
+	pending int                         // picks, to know when all this may be forgotten
+	cursor  uint64                      // untouched tasks below it were picked
+	given   map[uint64][]task.AccountID // by task: who was given it since the view
+	spare   [][]task.AccountID          // lists that are empty again
+	begun   begun
 }
 
 // begun are tasks at or above a stage's cursor that were picked at least once
@@ -22,100 +28,111 @@ type begun struct {
 	in    map[uint64]bool
 }
 
-type place struct {
-	stage task.StageID
-	index uint64
-}
-
-// picked is who was given a task since the view.
-type picked struct {
-	accounts []task.AccountID
-}
-
 // NewOverlay is an empty overlay.
 func NewOverlay() *Overlay {
-	return &Overlay{
-		places: map[place]*picked{}, cursors: map[task.StageID]uint64{}, projects: map[task.ProjectID]int{},
-		hosts: map[task.HostID]int{}, pending: map[task.StageID]int{}, begun: map[task.StageID]*begun{},
-	}
+	return &Overlay{stages: map[task.StageID]*stagePicks{}, projects: map[task.ProjectID]int{}, hosts: map[task.HostID]int{}}
 }
 
-func (o *Overlay) add(p Pick, j JobFacts, h Host) {
-	at := place{p.Stage, p.Index}
-	x := o.places[at]
-	if x == nil {
-		x = &picked{}
-		o.places[at] = x
+// of are the picks of a stage. Where there are none they are kept from the
+// first that is added.
+func (o *Overlay) of(stage task.StageID) *stagePicks {
+	if p := o.stages[stage]; p != nil {
+		return p
 	}
-	x.accounts = append(x.accounts, h.Account)
+	return &stagePicks{}
+}
+
+func (o *Overlay) pending(stage task.StageID) int {
+	if p := o.stages[stage]; p != nil {
+		return p.pending
+	}
+	return 0
+}
+
+func (o *Overlay) add(p Pick, j *candidate, h Host) {
+	x := j.picked
+	if x.given == nil {
+		x.given, x.begun.in = map[uint64][]task.AccountID{}, map[uint64]bool{}
+		o.stages[p.Stage] = x
+	}
+	accounts, ok := x.given[p.Index]
+	if n := len(x.spare); !ok && n > 0 {
+		accounts, x.spare = x.spare[n-1], x.spare[:n-1]
+	}
+	x.given[p.Index] = append(accounts, h.Account)
 	if p.Index >= j.Cursor {
-		o.cursors[p.Stage] = max(o.cursors[p.Stage], p.Index+1)
-		o.begin(p)
+		x.cursor = max(x.cursor, p.Index+1)
+		x.begun.add(p.Index)
 	}
+	x.pending++
 	o.projects[j.Project]++
 	o.hosts[h.ID]++
-	o.pending[p.Stage]++
 }
 
 // Settle forgets picks of one host that were applied, refused or given up.
 func (o *Overlay) Settle(picks []Pick, project func(task.StageID) task.ProjectID, h Host) {
 	for _, p := range picks {
-		at := place{p.Stage, p.Index}
-		x := o.places[at]
-		if x == nil {
+		x := o.stages[p.Stage]
+		if x == nil || !x.settle(p.Index, h.Account) {
 			continue
-		}
-		for k, a := range x.accounts {
-			if a == h.Account {
-				x.accounts = append(x.accounts[:k], x.accounts[k+1:]...)
-				break
-			}
-		}
-		if len(x.accounts) == 0 {
-			delete(o.places, at)
-		}
-		if o.pending[p.Stage] > 1 {
-			o.begin(p) // if it was not applied it is to be picked again
 		}
 		drop(o.projects, project(p.Stage))
 		drop(o.hosts, h.ID)
-		if drop(o.pending, p.Stage) {
-			delete(o.cursors, p.Stage)
-			delete(o.begun, p.Stage)
+		if x.pending == 0 {
+			delete(o.stages, p.Stage)
 		}
 	}
 }
 
-func (o *Overlay) begin(p Pick) {
-	b := o.begun[p.Stage]
-	if b == nil {
-		b = &begun{in: map[uint64]bool{}}
-		o.begun[p.Stage] = b
+// settle forgets a pick, and reports whether there was one.
+func (x *stagePicks) settle(i uint64, account task.AccountID) bool {
+	accounts, ok := x.given[i]
+	if !ok {
+		return false
 	}
-	if !b.in[p.Index] {
-		b.in[p.Index] = true
-		b.order = append(b.order, p.Index)
+	for k, a := range accounts {
+		if a == account {
+			accounts = append(accounts[:k], accounts[k+1:]...)
+			break
+		}
+	}
+	if len(accounts) == 0 {
+		delete(x.given, i)
+		x.spare = append(x.spare, accounts)
+	} else {
+		x.given[i] = accounts
+	}
+	x.pending--
+	x.begun.add(i) // if it was not applied it is to be picked again
+	return true
+}
+
+func (b *begun) add(i uint64) {
+	if !b.in[i] {
+		b.in[i] = true
+		b.order = append(b.order, i)
 	}
 }
 
 // further finds a task at or above the stage's cursor that was begun and wants
 // a further attempt by the account; others says that some do by another one.
-func (o *Overlay) further(v View, j JobFacts, account task.AccountID) (i uint64, found, others bool) {
-	b := o.begun[j.Stage]
-	if b == nil {
-		return 0, false, false
-	}
+func (x *stagePicks) further(v View, j *JobFacts, account task.AccountID) (i uint64, found, others bool) {
+	b := &x.begun
 	kept, n := 0, 0
 	for n < len(b.order) && kept < maxScan && !found {
 		i = b.order[n]
 		n++
-		if i < j.Cursor || o.wants(v, j, i) <= 0 {
+		wants, taken := 0, false
+		if i >= j.Cursor {
+			wants, taken = x.at(v, j, i, account)
+		}
+		if wants <= 0 {
 			delete(b.in, i)
 			continue
 		}
 		b.order[kept] = i
 		kept++
-		if o.taken(v, j, i, account) {
+		if taken {
 			others = true
 		} else {
 			found = true
@@ -125,45 +142,38 @@ func (o *Overlay) further(v View, j JobFacts, account task.AccountID) (i uint64,
 	return i, found, others
 }
 
+// at is how many attempts a task wants beyond those picked, and whether the
+// account has, or was picked for, a place at it already.
+func (x *stagePicks) at(v View, j *JobFacts, i uint64, account task.AccountID) (wants int, taken bool) {
+	accounts := x.given[i]
+	wants = j.Replicate
+	if i < j.Cursor {
+		wants = v.Wanted(j.Stage, i)
+	}
+	if wants -= len(accounts); wants <= 0 {
+		return wants, false
+	}
+	for _, a := range accounts {
+		if a == account {
+			return wants, true
+		}
+	}
+	return wants, i < j.Cursor && v.Taken(j.Stage, i, account)
+}
+
 // drop counts down and forgets what has reached zero.
-func drop[K comparable](counts map[K]int, k K) (gone bool) {
+func drop[K comparable](counts map[K]int, k K) {
 	counts[k]--
 	if counts[k] <= 0 {
 		delete(counts, k)
-		return true
 	}
-	return false
 }
 
 // Len is how many picks are not settled.
 func (o *Overlay) Len() int {
 	n := 0
-	for _, c := range o.pending {
-		n += c
+	for _, p := range o.stages {
+		n += p.pending
 	}
 	return n
-}
-
-// wants is how many further attempts a task wants beyond those picked.
-func (o *Overlay) wants(v View, j JobFacts, i uint64) int {
-	n := j.Replicate
-	if i < j.Cursor {
-		n = v.Wanted(j.Stage, i)
-	}
-	if x := o.places[place{j.Stage, i}]; x != nil {
-		n -= len(x.accounts)
-	}
-	return n
-}
-
-// taken reports whether the account has, or was picked for, a place at a task.
-func (o *Overlay) taken(v View, j JobFacts, i uint64, account task.AccountID) bool {
-	if x := o.places[place{j.Stage, i}]; x != nil {
-		for _, a := range x.accounts {
-			if a == account {
-				return true
-			}
-		}
-	}
-	return i < j.Cursor && v.Taken(j.Stage, i, account)
 }

@@ -81,13 +81,18 @@ func For(v View, o *Overlay, h Host, want int, rnd func(n uint64) uint64) ([]Pic
 	jobs := candidates(v, h, &reason)
 	for len(picks) < min(want, room) && len(jobs) > 0 {
 		k := fairest(v, o, jobs)
-		pick, why := pickFrom(v, o, h, jobs[k], rnd)
+		j := &jobs[k]
+		if j.picked == nil {
+			j.picked = o.of(j.Stage)
+			j.look = rnd(max(j.Cursor, 1))
+		}
+		pick, why := pickFrom(v, h, j)
 		if why != task.ReasonNone {
 			reason = worse(reason, why)
 			jobs = append(jobs[:k], jobs[k+1:]...)
 			continue
 		}
-		o.add(pick, jobs[k], h)
+		o.add(pick, j, h)
 		picks = append(picks, pick)
 	}
 	switch {
@@ -99,9 +104,19 @@ func For(v View, o *Overlay, h Host, want int, rnd func(n uint64) uint64) ([]Pic
 	return picks, reason
 }
 
+// candidate is a job on its turn.
+type candidate struct {
+	JobFacts
+	picked *stagePicks // nil: not looked at yet
+	// Where the next look for a waiting task begins, and whether it has gone
+	// round: it never looks at the same one twice.
+	look, start uint64
+	begun, past bool
+}
+
 // candidates are the jobs that the host may compute at all.
-func candidates(v View, h Host, reason *task.Reason) []JobFacts {
-	var jobs []JobFacts
+func candidates(v View, h Host, reason *task.Reason) []candidate {
+	var jobs []candidate
 	for _, n := range v.ActiveJobs() {
 		j := v.JobFacts(n)
 		switch {
@@ -110,7 +125,7 @@ func candidates(v View, h Host, reason *task.Reason) []JobFacts {
 		case h.Memory > 0 && j.Memory > h.Memory:
 			*reason = worse(*reason, task.ReasonMemory)
 		default:
-			jobs = append(jobs, j)
+			jobs = append(jobs, candidate{JobFacts: j})
 		}
 	}
 	return jobs
@@ -129,11 +144,15 @@ func allows(h Host, project string) bool {
 }
 
 // fairest is the place of the job whose turn it is.
-func fairest(v View, o *Overlay, jobs []JobFacts) int {
+func fairest(v View, o *Overlay, jobs []candidate) int {
 	best, ofProject, ofJob := 0, 0, 0
-	for k, j := range jobs {
+	if len(jobs) == 1 {
+		return 0
+	}
+	for k := range jobs {
+		j := &jobs[k]
 		project := v.ProjectOpen(j.Project) + o.projects[j.Project]
-		job := j.Open + o.pending[j.Stage]
+		job := j.Open + o.pending(j.Stage)
 		if k == 0 || project < ofProject || project == ofProject && job < ofJob {
 			best, ofProject, ofJob = k, project, job
 		}
@@ -142,20 +161,20 @@ func fairest(v View, o *Overlay, jobs []JobFacts) int {
 }
 
 // pickFrom chooses one task of a job.
-func pickFrom(v View, o *Overlay, h Host, j JobFacts, rnd func(n uint64) uint64) (Pick, task.Reason) {
-	if i, ok := pickWaiting(v, o, h, j, rnd); ok {
+func pickFrom(v View, h Host, j *candidate) (Pick, task.Reason) {
+	if i, ok := pickWaiting(v, h, j); ok {
 		return Pick{j.Stage, i}, task.ReasonNone
 	}
 	// Tasks of this stage that were picked and not applied yet lie above the
 	// cursor. They may want further attempts of other accounts.
-	i, found, others := o.further(v, j, h.Account)
+	i, found, others := j.picked.further(v, &j.JobFacts, h.Account)
 	if found {
 		return Pick{j.Stage, i}, task.ReasonNone
 	}
 	if _, ok := v.Waiting(j.Stage, 0); ok {
 		others = true // a task waits, for other accounts than this
 	}
-	next := max(j.Cursor, o.cursors[j.Stage])
+	next := max(j.Cursor, j.picked.cursor)
 	switch {
 	case next < j.Count && next-j.Cursor < maxAhead:
 		return Pick{j.Stage, next}, task.ReasonNone
@@ -169,26 +188,28 @@ func pickFrom(v View, o *Overlay, h Host, j JobFacts, rnd func(n uint64) uint64)
 
 // pickWaiting finds a waiting task for the host. It starts at a random place,
 // so that the tasks which this account has already computed do not stand in
-// the way each time.
-func pickWaiting(v View, o *Overlay, h Host, j JobFacts, rnd func(n uint64) uint64) (uint64, bool) {
+// the way each time, and so that nobody chooses whose results his are compared
+// with. The next pick of the same contact goes on where the last one ended.
+func pickWaiting(v View, h Host, j *candidate) (uint64, bool) {
 	if j.Cursor == 0 {
 		return 0, false
 	}
-	start := rnd(j.Cursor)
-	i, ok := v.Waiting(j.Stage, start)
-	wrapped := false
+	if !j.begun {
+		j.begun, j.start = true, j.look
+	}
 	for range maxScan {
-		if !ok && !wrapped {
-			wrapped = true
-			i, ok = v.Waiting(j.Stage, 0)
+		i, ok := v.Waiting(j.Stage, j.look)
+		if !ok || j.past && i >= j.start {
+			if j.past {
+				return 0, false
+			}
+			j.past, j.look = true, 0
+			continue
 		}
-		if !ok || wrapped && i >= start {
-			return 0, false
-		}
-		if o.wants(v, j, i) > 0 && !o.taken(v, j, i, h.Account) {
+		j.look = i + 1
+		if wants, taken := j.picked.at(v, &j.JobFacts, i, h.Account); wants > 0 && !taken {
 			return i, true
 		}
-		i, ok = v.Waiting(j.Stage, i+1)
 	}
 	return 0, false
 }
