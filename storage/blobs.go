@@ -91,6 +91,7 @@ type Blob interface {
 type Small struct {
 	Digest task.Digest
 	Bytes  []byte
+	Group  uint64 // what it is needed for, where the store keeps such (storage/segments); 0: it stands alone
 
 	proven bool // the bytes have this digest
 }

@@ -62,6 +62,7 @@ func (s *Store) candidate() *segment {
 
 // moving is a record of a segment on its way to the newest.
 type moving struct {
+	group   uint64
 	key     uint64
 	old, at location
 	size    int64
@@ -90,8 +91,8 @@ func (s *Store) move(g *segment) error {
 			notes = append(notes, s.stillNeeded(g, parseNotes(f.body))...)
 			continue
 		}
-		m := moving{key: s.index.key(f.header.digest), old: location{g.number, uint32(f.offset)}, size: f.header.size()}
-		if f.gap || f.header.kind != kindBlob || len(f.body) < f.header.length || !s.index.has(m.key, m.old) {
+		m := moving{group: f.header.group, key: s.index.key(f.header.name()), old: location{g.number, uint32(f.offset)}, size: f.header.size()}
+		if f.gap || f.header.kind != kindBlob || len(f.body) < f.header.length || !s.index.has(m.group, m.key, m.old) {
 			continue
 		}
 		if m.at, err = a.add(f.header, f.body); err != nil {
@@ -112,7 +113,7 @@ func (s *Store) move(g *segment) error {
 	defer s.mu.Unlock()
 	a.segment.notes += int64(len(notes))
 	for _, m := range moved {
-		s.index.replace(m.key, m.old, m.at)
+		s.index.replace(m.group, m.key, m.old, m.size, m.at, m.size)
 		a.segment.gain(m.size)
 		g.lose(m.size)
 	}

@@ -134,17 +134,30 @@ func wantCounts(t *testing.T, s *Store, seen int64) {
 	t.Helper()
 	blobs := map[uint32]int64{}
 	total := int64(0)
-	for i := range s.index.tables {
-		used := 0
-		for _, e := range s.index.tables[i].entries {
-			if !e.isFree() {
-				used++
-				total++
-				blobs[e.at.segment]++
+	for group, shelf := range s.index.groups {
+		inGroup := map[uint32]int64{}
+		for i := range shelf.tables {
+			used := 0
+			for _, e := range shelf.tables[i].entries {
+				if !e.isFree() {
+					used++
+					total++
+					blobs[e.at.segment]++
+					inGroup[e.at.segment]++
+				}
+			}
+			if used != shelf.tables[i].used {
+				t.Errorf("group %d: table %d: %d used, counted %d", group, i, used, shelf.tables[i].used)
 			}
 		}
-		if used != s.index.tables[i].used {
-			t.Errorf("table %d: %d used, counted %d", i, used, s.index.tables[i].used)
+		for segment, c := range shelf.shares {
+			if c.blobs != inGroup[segment] || c.bytes < 0 {
+				t.Errorf("group %d: segment %d: counted %+v, indexed are %d", group, segment, c, inGroup[segment])
+			}
+			delete(inGroup, segment)
+		}
+		if len(inGroup) > 0 {
+			t.Errorf("group %d: not counted: %v", group, inGroup)
 		}
 	}
 	bytes := int64(0)

@@ -9,7 +9,8 @@ import (
 // dropAtOnce is how many blobs Drop forgets before it lets others write.
 const dropAtOnce = 4096
 
-// Drop forgets blobs; those that are not there are no error. Segments of which
+// Drop forgets blobs that stand alone; those that are not there are no error.
+// Segments of which
 // nothing is needed any more are deleted at once, but for the newest; for the
 // rest of the room, call Compact. Drop waits for no fsync but those of
 // deletions: a power cut soon afterwards can bring blobs back. It works on a
@@ -42,12 +43,12 @@ func (s *Store) drop(digests []task.Digest, last bool) error {
 	}
 	var b [recordHeaderSize]byte
 	for _, d := range digests {
-		m, ok, _ := s.locate(d, b[:]) // one that cannot be read is forgotten too
+		m, ok, _ := s.locate(name{digest: d}, b[:]) // one that cannot be read is forgotten too
 		if !ok {
 			continue
 		}
 		s.mu.Lock()
-		s.index.remove(s.index.key(d), m.at)
+		s.index.remove(0, s.index.key(name{digest: d}), m.at, m.size())
 		m.segment.lose(m.size())
 		s.mu.Unlock()
 		m.segment.leave()

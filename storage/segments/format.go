@@ -13,12 +13,12 @@ import (
 
 const (
 	segmentMagic      = "sheafseg"
-	segmentVersion    = 1
+	segmentVersion    = 2
 	segmentHeaderSize = 24
 	segmentSuffix     = ".segment"
 
 	recordMark       = "\xb1\x73\x72\x9c"
-	recordHeaderSize = 48
+	recordHeaderSize = 56
 	maxBody          = MaxBlobSize
 
 	kindBlob  = 1
@@ -41,6 +41,7 @@ type recordHeader struct {
 	length int // of the body
 	sum    uint32
 	digest task.Digest
+	group  uint64
 }
 
 // size is that of the whole record.
@@ -63,6 +64,7 @@ func (h recordHeader) append(b []byte, at location) []byte {
 	b = append(b, h.kind, byte(h.length>>16), byte(h.length>>8), byte(h.length))
 	b = binary.BigEndian.AppendUint32(b, h.sum)
 	b = append(b, h.digest[:]...)
+	b = binary.BigEndian.AppendUint64(b, h.group)
 	return binary.BigEndian.AppendUint32(b, headerSum(b[start:], at))
 }
 
@@ -75,12 +77,12 @@ func headerSum(b []byte, at location) uint32 {
 			place = castagnoli[byte(place)^byte(v>>shift)] ^ place>>8
 		}
 	}
-	return crc32.Update(^place, castagnoli, b[:44])
+	return crc32.Update(^place, castagnoli, b[:recordHeaderSize-4])
 }
 
 // parseHeader reads the header at the front of b. ok is false for what is none.
 func parseHeader(b []byte, at location) (h recordHeader, ok bool) {
-	if len(b) < recordHeaderSize || string(b[:4]) != recordMark || headerSum(b, at) != binary.BigEndian.Uint32(b[44:]) {
+	if len(b) < recordHeaderSize || string(b[:4]) != recordMark || headerSum(b, at) != binary.BigEndian.Uint32(b[recordHeaderSize-4:]) {
 		return recordHeader{}, false
 	}
 	h = recordHeader{
@@ -88,6 +90,7 @@ func parseHeader(b []byte, at location) (h recordHeader, ok bool) {
 		length: int(b[5])<<16 | int(b[6])<<8 | int(b[7]),
 		sum:    binary.BigEndian.Uint32(b[8:]),
 		digest: task.Digest(b[12:44]),
+		group:  binary.BigEndian.Uint64(b[44:]),
 	}
 	known := h.kind == kindBlob || h.kind == kindNotes && h.length%noteSize == 0
 	return h, known && h.length <= maxBody

@@ -1,43 +1,69 @@
 package segments
 
 import (
+	"encoding/binary"
 	"hash/maphash"
-	"math/bits"
 
 	"github.com/sheafgrid/sheaf/task"
 )
 
-// index knows where the blobs are, by 64 bits of a hash of their digests. Two
-// digests may have the same 64 bits: whoever looks one up reads the digest
-// that stands at the place. The hash is keyed by a secret of the process, so
-// that nobody can make digests that gather in one spot.
-//
-// It is 256 tables, so that one which grows takes little time and little room.
+// index knows where the blobs are: for each group, by 64 bits of a hash of
+// their digests. Two digests may have the same 64 bits: whoever looks one up
+// reads the digest that stands at the place. The hash is keyed by a secret of
+// the process, so that nobody can make digests that gather in one spot.
 type index struct {
 	seed   maphash.Seed
-	tables [256]table
+	groups map[uint64]*shelf
 	count  int64
 }
 
-// entry is a blob's place. It has no pointer: the garbage collector passes over
-// the tables.
-type entry struct {
-	key uint64
-	at  location
+// shelf is the part of the index that is about one group. Blobs that stand
+// alone, in group 0, may be very many: their shelf is 256 tables, so that one
+// which grows takes little time and little room.
+type shelf struct {
+	tables []table
+	shares map[uint32]share // by segment: what of it is the group's
 }
 
-func (e entry) isFree() bool { return e.at.segment == 0 }
+// share is a part of a segment.
+type share struct{ blobs, bytes int64 }
 
-func newIndex() *index { return &index{seed: maphash.MakeSeed()} }
+func newIndex() *index { return &index{seed: maphash.MakeSeed(), groups: map[uint64]*shelf{}} }
 
-func (x *index) key(d task.Digest) uint64 { return maphash.Bytes(x.seed, d[:]) }
+// name is what a blob is called here.
+type name struct {
+	group  uint64
+	digest task.Digest
+}
 
-func (x *index) table(key uint64) *table { return &x.tables[key>>56] }
+func (h *recordHeader) name() name { return name{h.group, h.digest} }
 
-// find appends the places that are known under a key.
-func (x *index) find(places []location, key uint64) []location {
-	t := x.table(key)
-	for i := t.home(key); t.used > 0 && !t.entries[i].isFree(); i = t.after(i) {
+// key is the hash of a name. The group is in it: else whoever can choose
+// digests could see in one group what gathers in another.
+func (x *index) key(n name) uint64 {
+	var b [len(n.digest) + 8]byte
+	binary.LittleEndian.PutUint64(b[copy(b[:], n.digest[:]):], n.group)
+	return maphash.Bytes(x.seed, b[:])
+}
+
+func (s *shelf) table(key uint64) *table {
+	if len(s.tables) == 1 {
+		return &s.tables[0]
+	}
+	return &s.tables[key>>56]
+}
+
+// find appends the places that are known of a group under a key.
+func (x *index) find(places []location, group, key uint64) []location {
+	s := x.groups[group]
+	if s == nil {
+		return places
+	}
+	t := s.table(key)
+	if t.used == 0 {
+		return places
+	}
+	for i := t.home(key); !t.entries[i].isFree(); i = t.after(i) {
 		if t.entries[i].key == key {
 			places = append(places, t.entries[i].at)
 		}
@@ -45,110 +71,90 @@ func (x *index) find(places []location, key uint64) []location {
 	return places
 }
 
-// has reports whether a place is known under a key.
-func (x *index) has(key uint64, at location) bool {
-	_, ok := x.table(key).slot(key, at)
+// has reports whether a place is known of a group under a key.
+func (x *index) has(group, key uint64, at location) bool {
+	s := x.groups[group]
+	if s == nil {
+		return false
+	}
+	_, ok := s.table(key).slot(key, at)
 	return ok
 }
 
-func (x *index) insert(key uint64, at location) {
-	x.table(key).insert(entry{key, at})
+// insert notes the place of a record of size bytes.
+func (x *index) insert(group, key uint64, at location, size int64) {
+	s := x.groups[group]
+	if s == nil {
+		s = &shelf{tables: make([]table, 1), shares: map[uint32]share{}}
+		if group == 0 {
+			s.tables = make([]table, 256)
+		}
+		x.groups[group] = s
+	}
+	s.table(key).insert(entry{key, at})
+	s.count(at.segment, 1, size)
 	x.count++
 }
 
-// replace changes a place that is known to another.
-func (x *index) replace(key uint64, old, at location) {
-	t := x.table(key)
+// replace changes a place that is known to another. Sizes are those of the two
+// records; one that damage hides is 0.
+func (x *index) replace(group, key uint64, old location, oldSize int64, at location, size int64) {
+	s := x.groups[group]
+	if s == nil {
+		return
+	}
+	t := s.table(key)
 	if i, ok := t.slot(key, old); ok {
 		t.entries[i].at = at
+		s.count(old.segment, -1, -oldSize)
+		s.count(at.segment, 1, size)
 	}
 }
 
 // remove forgets a place, and reports whether it was known.
-func (x *index) remove(key uint64, at location) bool {
-	t := x.table(key)
+func (x *index) remove(group, key uint64, at location, size int64) bool {
+	s := x.groups[group]
+	if s == nil {
+		return false
+	}
+	t := s.table(key)
 	i, ok := t.slot(key, at)
 	if ok {
 		t.remove(i)
+		s.count(at.segment, -1, -size)
 		x.count--
+		if len(s.shares) == 0 {
+			delete(x.groups, group)
+		}
 	}
 	return ok
 }
 
-// table is a hash table with open addressing: an entry stands at its home or,
-// where that is taken, at the next free one, without a gap in between.
-type table struct {
-	entries []entry
-	used    int
-}
-
-const minTable = 16
-
-// home is where a key belongs. The bits that chose the table are left out.
-func (t *table) home(key uint64) int {
-	hi, _ := bits.Mul64(key<<8, uint64(len(t.entries)))
-	return int(hi)
-}
-
-func (t *table) after(i int) int {
-	if i++; i == len(t.entries) {
-		return 0
+// count keeps the books of what a group has in a segment.
+func (s *shelf) count(segment uint32, blobs, bytes int64) {
+	c := s.shares[segment]
+	c.blobs += blobs
+	c.bytes += bytes
+	if c.blobs == 0 {
+		delete(s.shares, segment)
+		return
 	}
-	return i
+	s.shares[segment] = c
 }
 
-func (t *table) slot(key uint64, at location) (int, bool) {
-	if t.used == 0 {
-		return 0, false
+// places are those of all blobs of a group, in no order.
+func (x *index) places(group uint64) []location {
+	s := x.groups[group]
+	if s == nil {
+		return nil
 	}
-	for i := t.home(key); !t.entries[i].isFree(); i = t.after(i) {
-		if e := t.entries[i]; e.key == key && e.at == at {
-			return i, true
+	var all []location
+	for i := range s.tables {
+		for _, e := range s.tables[i].entries {
+			if !e.isFree() {
+				all = append(all, e.at)
+			}
 		}
 	}
-	return 0, false
-}
-
-// insert keeps a fifth of the table free.
-func (t *table) insert(e entry) {
-	if (t.used+1)*5 > len(t.entries)*4 {
-		t.resize(max(minTable, len(t.entries)*3/2))
-	}
-	t.put(e)
-}
-
-func (t *table) put(e entry) {
-	i := t.home(e.key)
-	for !t.entries[i].isFree() {
-		i = t.after(i)
-	}
-	t.entries[i] = e
-	t.used++
-}
-
-// remove frees a slot and moves up what stands behind it and may.
-func (t *table) remove(free int) {
-	n := len(t.entries)
-	for i := t.after(free); !t.entries[i].isFree(); i = t.after(i) {
-		home := t.home(t.entries[i].key)
-		if (i-home+n)%n >= (i-free+n)%n { // free lies between its home and where it is
-			t.entries[free] = t.entries[i]
-			free = i
-		}
-	}
-	t.entries[free] = entry{}
-	t.used--
-	if n > minTable && t.used*4 < n {
-		t.resize(max(minTable, t.used*2))
-	}
-}
-
-func (t *table) resize(n int) {
-	old := t.entries
-	t.entries, t.used = make([]entry, n), 0
-	for _, e := range old {
-		if !e.isFree() {
-			t.put(e)
-		}
-	}
+	return all
 }

@@ -10,18 +10,21 @@ import (
 // The index says what a map would say, also where keys are equal or near.
 func TestIndexAgainstMap(t *testing.T) {
 	for _, c := range []struct {
-		name string
-		keys uint64
-		mask uint64 // which bits of a key vary
+		name  string
+		keys  uint64
+		mask  uint64 // which bits of a key vary
+		group uint64
 	}{
-		{"spread", 5000, ^uint64(0)},
-		{"one table, one home", 300, 0xff},
-		{"the last home", 40, 0x00ffffffffffff00},
-		{"equal", 1, 0},
+		{"spread", 5000, ^uint64(0), 0},
+		{"spread in a group", 5000, ^uint64(0), 7},
+		{"one table, one home", 300, 0xff, 0},
+		{"one table, one home, in a group", 300, 0xff, 7},
+		{"the last home", 40, 0x00ffffffffffff00, 0},
+		{"equal", 1, 0, 0},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			rnd := rand.New(rand.NewPCG(1, 2))
-			x, want := newIndex(), map[location]uint64{}
+			x, want, group := newIndex(), map[location]uint64{}, c.group
 			var places []location // the keys of want
 			for step := range 40_000 {
 				key := rnd.Uint64N(c.keys) * 0x9e3779b97f4a7c15 & c.mask
@@ -31,16 +34,16 @@ func TestIndexAgainstMap(t *testing.T) {
 				grow := step/10_000%2 == 0 // then it shrinks
 				at := location{1 + rnd.Uint32N(3), uint32(step)}
 				if grow && len(want) < 3000 || len(want) == 0 {
-					x.insert(key, at)
+					x.insert(group, key, at, 10)
 					want[at], places = key, append(places, at)
 				} else {
 					i := rnd.IntN(len(places))
 					old := places[i]
 					if rnd.IntN(3) == 0 {
-						x.replace(want[old], old, at)
+						x.replace(group, want[old], old, 10, at, 10)
 						want[at], places[i] = want[old], at
 					} else {
-						if !x.remove(want[old], old) {
+						if !x.remove(group, want[old], old, 10) {
 							t.Fatalf("step %d: it cannot remove what is there", step)
 						}
 						places = slices.Delete(places, i, i+1)
@@ -51,26 +54,26 @@ func TestIndexAgainstMap(t *testing.T) {
 					t.Fatalf("step %d: counts %d, want %d", step, x.count, len(want))
 				}
 				if step%2500 == 0 {
-					wantIndex(t, x, want)
+					wantIndex(t, x, group, want)
 				}
 			}
-			wantIndex(t, x, want)
+			wantIndex(t, x, group, want)
 		})
 	}
 }
 
-func wantIndex(t *testing.T, x *index, want map[location]uint64) {
+func wantIndex(t *testing.T, x *index, group uint64, want map[location]uint64) {
 	t.Helper()
 	byKey := map[uint64][]location{}
 	for at, key := range want {
 		byKey[key] = append(byKey[key], at)
-		if !x.has(key, at) {
+		if !x.has(group, key, at) {
 			t.Errorf("%+v is missing under %x", at, key)
 		}
 	}
 	order := func(a, b location) int { return int(int64(a.offset) - int64(b.offset)) }
 	for _, key := range slices.Sorted(maps.Keys(byKey)) {
-		got := slices.SortedFunc(slices.Values(x.find(nil, key)), order)
+		got := slices.SortedFunc(slices.Values(x.find(nil, group, key)), order)
 		if want := slices.SortedFunc(slices.Values(byKey[key]), order); !slices.Equal(got, want) {
 			t.Errorf("under %x: %v, want %v", key, got, want)
 		}

@@ -6,14 +6,14 @@ import (
 	"hash/crc32"
 
 	"github.com/sheafgrid/sheaf/storage"
-	"github.com/sheafgrid/sheaf/task"
 )
 
 // Put stores blobs of at most MaxBlobSize bytes; when it returns nil they are
 // durable. It checks all of them first: if any is storage.ErrTooLarge or
 // storage.ErrMismatch, none is stored. After any other error some may have been
 // stored and the batch should be repeated. The same blob may be there already,
-// or twice in the batch. It does not keep or change the bytes.
+// or twice in the batch; under another group it is another one. Put does not
+// keep or change the bytes.
 //
 // A full disk or quota is storage.ErrNoSpace; it passes when blobs are dropped,
 // or Compact finds room. After any other error of a write or an fsync the store
@@ -96,9 +96,10 @@ func (s *Store) admit(group []*request) []*request {
 
 // placement is where a blob was written, and where it was before.
 type placement struct {
-	key  uint64
-	at   location
-	size int64 // of the record
+	group uint64
+	key   uint64
+	at    location
+	size  int64 // of the record
 
 	old        location // segment 0: it was not there
 	oldSegment *segment
@@ -115,22 +116,23 @@ func (s *Store) write(group []*request) error {
 	for _, r := range group {
 		n += len(r.blobs)
 	}
-	placed, written := make([]placement, 0, n), make(map[task.Digest]struct{}, n)
+	placed, written := make([]placement, 0, n), make(map[name]struct{}, n)
 	var b [recordHeaderSize]byte
 	for _, r := range group {
 		for i := range r.blobs {
 			blob := &r.blobs[i]
-			if _, twice := written[blob.Digest]; twice {
+			n := name{blob.Group, blob.Digest}
+			if _, twice := written[n]; twice {
 				continue
 			}
-			written[blob.Digest] = struct{}{}
-			h := recordHeader{kind: kindBlob, length: len(blob.Bytes), sum: crc32.Checksum(blob.Bytes, castagnoli), digest: blob.Digest}
+			written[n] = struct{}{}
+			h := recordHeader{kind: kindBlob, length: len(blob.Bytes), sum: crc32.Checksum(blob.Bytes, castagnoli), digest: blob.Digest, group: blob.Group}
 			at, err := a.add(h, blob.Bytes)
 			if err != nil {
 				return err
 			}
-			p := placement{key: s.index.key(blob.Digest), at: at, size: h.size()}
-			if m, ok, _ := s.locate(blob.Digest, b[:]); ok { // one that cannot be read is replaced too
+			p := placement{group: n.group, key: s.index.key(n), at: at, size: h.size()}
+			if m, ok, _ := s.locate(n, b[:]); ok { // one that cannot be read is replaced too
 				p.old, p.oldSegment, p.oldSize = m.at, m.segment, m.size()
 				m.segment.leave() // only the holder of turn removes it
 			}
@@ -152,10 +154,10 @@ func (s *Store) show(g *segment, placed []placement) {
 	for _, p := range placed {
 		g.gain(p.size)
 		if p.oldSegment == nil {
-			s.index.insert(p.key, p.at)
+			s.index.insert(p.group, p.key, p.at, p.size)
 			continue
 		}
-		s.index.replace(p.key, p.old, p.at)
+		s.index.replace(p.group, p.key, p.old, p.oldSize, p.at, p.size)
 		p.oldSegment.lose(p.oldSize)
 		s.pending = append(s.pending, p.old)
 	}

@@ -23,14 +23,14 @@ type match struct {
 	blurred bool   // damage hides the header; the index says it is this blob
 }
 
-// locate finds the record of a blob. It reads as much of it as fits into buf,
+// locate finds the record of a blob of a group. It reads as much of it as fits into buf,
 // at least a header. An error is one of the disk, and ok is true with it.
-func (s *Store) locate(digest task.Digest, buf []byte) (m match, ok bool, err error) {
+func (s *Store) locate(n name, buf []byte) (m match, ok bool, err error) {
 	var room [2]location
 	var held [2]*segment
-	key := s.index.key(digest)
+	key := s.index.key(n)
 	s.mu.RLock()
-	places, segments := s.index.find(room[:0], key), held[:0]
+	places, segments := s.index.find(room[:0], n.group, key), held[:0]
 	for _, at := range places {
 		g := s.segment(at.segment)
 		g.users.Add(1)
@@ -39,23 +39,43 @@ func (s *Store) locate(digest task.Digest, buf []byte) (m match, ok bool, err er
 	s.mu.RUnlock()
 	for i, at := range places {
 		g := segments[i]
-		n, readErr := g.file.ReadAt(buf, int64(at.offset))
-		h, whole := parseHeader(buf[:n], at)
+		read, readErr := g.file.ReadAt(buf, int64(at.offset))
+		h, whole := parseHeader(buf[:read], at)
 		if !whole {
-			h, whole = mendHeader(buf[:n], at)
+			h, whole = mendHeader(buf[:read], at)
 		}
-		if errors.Is(readErr, io.EOF) || whole && int64(n) >= h.size() {
+		if errors.Is(readErr, io.EOF) || whole && int64(read) >= h.size() {
 			readErr = nil // an error behind the record is another's
 		}
 		switch {
-		case ok && !m.blurred, whole && h.digest != digest, ok && !whole:
+		case ok && !m.blurred, whole && h.name() != n, ok && !whole:
 			g.leave()
 			continue
 		case ok:
 			m.segment.leave()
 		}
-		m = match{at: at, segment: g, header: h, read: buf[:n], blurred: !whole}
+		m = match{at: at, segment: g, header: h, read: buf[:read], blurred: !whole}
 		ok, err = true, readErr
+	}
+	return m, ok, err
+}
+
+// locateAnywhere finds a blob whatever it was put under: alone, or in any group.
+func (s *Store) locateAnywhere(digest task.Digest, buf []byte) (m match, ok bool, err error) {
+	if m, ok, err = s.locate(name{digest: digest}, buf); ok && !m.blurred {
+		return m, ok, err
+	}
+	for _, group := range s.Groups() {
+		other, found, e := s.locate(name{group, digest}, buf)
+		if !found {
+			continue
+		}
+		if ok {
+			m.segment.leave()
+		}
+		if m, ok, err = other, true, e; !m.blurred {
+			return m, ok, err
+		}
 	}
 	return m, ok, err
 }
@@ -69,7 +89,7 @@ func (s *Store) Get(ctx context.Context, digest task.Digest, limit int64) ([]byt
 		return nil, err
 	}
 	defer s.calls.Done()
-	m, ok, err := s.locate(digest, make([]byte, firstRead))
+	m, ok, err := s.locateAnywhere(digest, make([]byte, firstRead))
 	if !ok {
 		return nil, fmt.Errorf("blob %s: %w", digest, storage.ErrNotFound)
 	}
@@ -119,7 +139,7 @@ func (s *Store) Has(ctx context.Context, digest task.Digest) (bool, error) {
 		return false, err
 	}
 	defer s.calls.Done()
-	m, ok, err := s.locate(digest, make([]byte, recordHeaderSize))
+	m, ok, err := s.locateAnywhere(digest, make([]byte, recordHeaderSize))
 	if ok {
 		m.segment.leave()
 	}
@@ -192,7 +212,7 @@ func (s *Store) eachIn(ctx context.Context, g *segment, size int64, fn func(task
 			continue
 		}
 		s.mu.RLock()
-		counts := s.index.has(s.index.key(f.header.digest), location{g.number, uint32(f.offset)})
+		counts := s.index.has(f.header.group, s.index.key(f.header.name()), location{g.number, uint32(f.offset)})
 		s.mu.RUnlock()
 		if !counts {
 			continue

@@ -179,14 +179,14 @@ func (s *Store) recoverBlob(g *segment, f found) {
 		s.damaged[at] = f.header
 		return
 	}
-	key := s.index.key(f.header.digest)
-	m, ok, _ := s.locate(f.header.digest, make([]byte, recordHeaderSize)) // an error hides an older copy, and the newer counts
+	key := s.index.key(f.header.name())
+	m, ok, _ := s.locate(f.header.name(), make([]byte, recordHeaderSize)) // an error hides an older copy, and the newer counts
 	if ok {
 		m.segment.leave()
 		m.segment.lose(m.size())
-		s.index.replace(key, m.at, at)
+		s.index.replace(f.header.group, key, m.at, m.size(), at, f.header.size())
 	} else {
-		s.index.insert(key, at)
+		s.index.insert(f.header.group, key, at, f.header.size())
 	}
 	g.gain(f.header.size())
 }
@@ -195,12 +195,12 @@ func (s *Store) recoverBlob(g *segment, f found) {
 // that reading them says what has happened.
 func (s *Store) recoverDamaged() {
 	for at, h := range s.damaged {
-		m, ok, _ := s.locate(h.digest, make([]byte, recordHeaderSize))
+		m, ok, _ := s.locate(h.name(), make([]byte, recordHeaderSize))
 		if ok {
 			m.segment.leave()
 			continue
 		}
-		s.index.insert(s.index.key(h.digest), at)
+		s.index.insert(h.group, s.index.key(h.name()), at, h.size())
 		s.segment(at.segment).gain(h.size())
 	}
 	s.damaged = nil
@@ -222,7 +222,7 @@ func (s *Store) recoverNotes(g *segment, f found) {
 		if !ok {
 			h, ok = mendHeader(b[:n], at)
 		}
-		if ok && s.index.remove(s.index.key(h.digest), at) {
+		if ok && s.index.remove(h.group, s.index.key(h.name()), at, h.size()) {
 			about.lose(h.size())
 		}
 	}

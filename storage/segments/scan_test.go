@@ -27,7 +27,7 @@ func TestMendHeader(t *testing.T) {
 	if got, ok := parseHeader(b, at); !ok || got != want {
 		t.Errorf("parsed %+v (%v), want %+v", got, ok, want)
 	}
-	placed := append([]byte{0, 0, 0, 77, 0, 0, 0x30, 0x39}, b[:44]...)
+	placed := append([]byte{0, 0, 0, 77, 0, 0, 0x30, 0x39}, b[:recordHeaderSize-4]...)
 	if got, want := headerSum(b, at), crc32.Checksum(placed, castagnoli); got != want {
 		t.Errorf("its sum is %08x, want %08x", got, want)
 	}

@@ -52,6 +52,15 @@ func (g *segment) lose(size int64) {
 	}
 }
 
+// loseMany is lose for many blobs.
+func (g *segment) loseMany(c share) {
+	g.blobs -= c.blobs
+	g.live -= c.bytes
+	if g.blobs == 0 {
+		g.live = 0
+	}
+}
+
 // segment returns the segment of a number, nil if there is none. The caller
 // holds mu or turn.
 func (s *Store) segment(number uint32) *segment {
