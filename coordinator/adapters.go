@@ -70,6 +70,20 @@ func (b sweepBlobs) ReadOutput(ctx context.Context, digest task.Digest, limit in
 	return b.store.ReadAll(ctx, blobs.Outputs, digest, limit)
 }
 
+// EachOutput has nothing to show where the node's store keeps no groups.
+func (b sweepBlobs) EachOutput(ctx context.Context, group uint64, fn func(task.Digest, []byte) error) error {
+	if grouped, ok := b.store.Local(blobs.Outputs).(interface {
+		EachOf(ctx context.Context, group uint64, fn func(task.Digest, []byte) error) error
+	}); ok {
+		return grouped.EachOf(ctx, group, fn)
+	}
+	return nil
+}
+
+func (b sweepBlobs) PutOutput(ctx context.Context, digest task.Digest, size int64, r io.Reader) error {
+	return b.store.Put(ctx, blobs.Outputs, digest, size, r)
+}
+
 func (b sweepBlobs) Publish(ctx context.Context, digest task.Digest) error {
 	return b.store.Publish(ctx, digest)
 }

@@ -90,7 +90,7 @@ func (a *assembly) openAPI() error {
 	public, outputs := area{a.blobs, blobs.Public}, area{a.blobs, blobs.Outputs}
 	rnd := rand.New(rand.NewPCG(rand.Uint64(), rand.Uint64()))
 	a.dispatch = dispatch.New(a.node, outputs, dispatch.NewTasks(public), rnd, a.parts.Logger)
-	released := archive.New(a.node, public)
+	released := archive.New(a.node, public, outputs)
 	a.sweep = sweep.New(a.node, sweepBlobs{a.blobs}, released, a.parts.Logger)
 	api := httpapi.New(httpapi.Config{
 		Name: a.parts.Identity.Node, Cluster: a.parts.Identity.Cluster, Node: a.node, Exchange: a.dispatch, Archive: released, Public: public, Outputs: outputs,

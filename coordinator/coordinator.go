@@ -151,6 +151,7 @@ func (c *Coordinator) Run(ctx context.Context) error {
 	g.Go(func() error { return c.assembly.Run(ctx) })
 	g.Go(func() error { return c.noteProgress(ctx) })
 	g.Go(func() error { return c.outputs.watch(ctx) })
+	g.Go(func() error { return c.outputs.forget(ctx, c.assembly) })
 	g.Go(func() error {
 		if err := server.Serve(c.listener); !errors.Is(err, http.ErrServerClosed) {
 			return err

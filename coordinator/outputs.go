@@ -5,12 +5,16 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
+	"slices"
+	"time"
 
 	"github.com/sheafgrid/sheaf/coordinator/blobs"
+	"github.com/sheafgrid/sheaf/coordinator/state"
 	"github.com/sheafgrid/sheaf/storage"
 	"github.com/sheafgrid/sheaf/storage/dir"
 	"github.com/sheafgrid/sheaf/storage/segments"
 	"github.com/sheafgrid/sheaf/storage/tiered"
+	"github.com/sheafgrid/sheaf/task"
 )
 
 // smallOutputs is the folder of outputs that share files.
@@ -61,6 +65,58 @@ func (o *outputs) watch(ctx context.Context) error {
 	case err := <-o.broken:
 		return fmt.Errorf("outputs cannot be kept: %w", err)
 	}
+}
+
+// forgetEvery is how often outputs are looked for that are in a pack by now.
+const forgetEvery = time.Second
+
+// replica is a node's state.
+type replica interface {
+	State(fn func(*state.State))
+}
+
+// forget drops small outputs whose chunk is sealed: this node's replica says so,
+// so a majority has the pack. It gives the room back, too.
+func (o *outputs) forget(ctx context.Context, node replica) error {
+	tick := time.NewTicker(forgetEvery)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-tick.C:
+		}
+		if err := o.forgetSealed(ctx, node); err != nil && ctx.Err() == nil && !errors.Is(err, storage.ErrNoSpace) {
+			return fmt.Errorf("outputs that were packed could not be dropped: %w", err)
+		}
+	}
+}
+
+func (o *outputs) forgetSealed(ctx context.Context, node replica) error {
+	groups := o.small.Groups()
+	node.State(func(s *state.State) {
+		groups = slices.DeleteFunc(groups, func(g uint64) bool { return !s.OutputGroupGone(g) })
+	})
+	for _, g := range groups {
+		if err := o.small.DropGroup(ctx, g); err != nil {
+			return err
+		}
+	}
+	if len(groups) == 0 {
+		return nil
+	}
+	for more := true; more; {
+		var err error
+		if more, err = o.small.Compact(ctx); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// EachOf calls fn for the small outputs of a group.
+func (o *outputs) EachOf(ctx context.Context, group uint64, fn func(task.Digest, []byte) error) error {
+	return o.small.EachOf(ctx, group, fn)
 }
 
 // Close closes both parts.

@@ -1,17 +1,17 @@
-// Package archive reads released results, wherever they are: from the state,
-// or, once a chunk is sealed, from its sheaf.
+// Package archive reads released results, wherever they are: from the state and
+// from single blobs, or, once a chunk is sealed, from its sheaf and its pack.
 //
-// It keeps the sheaves it read last in memory, bounded, and nothing else; it
-// starts no goroutine.
+// It keeps the sheaves, and the indexes of packs, that it read last in memory,
+// bounded, and nothing else; it starts no goroutine.
 package archive
 
 import (
 	"context"
 	"fmt"
-	"sync"
 
 	"github.com/sheafgrid/sheaf/coordinator/state"
 	"github.com/sheafgrid/sheaf/sheaves"
+	"github.com/sheafgrid/sheaf/storage"
 	"github.com/sheafgrid/sheaf/task"
 )
 
@@ -20,30 +20,30 @@ type Node interface {
 	View(fn func(*state.State))
 }
 
-// Blobs holds the sheaves.
+// Blobs holds sheaves, or outputs and packs.
 type Blobs interface {
 	ReadAll(ctx context.Context, digest task.Digest, limit int64) ([]byte, error)
+	Open(ctx context.Context, digest task.Digest) (storage.Blob, error)
 }
 
-// kept is how many sheaves are kept, decoded: about 1 MiB each.
+// kept is how many sheaves are kept, decoded, and how many indexes of packs:
+// about 1 MiB each.
 const kept = 8
 
 // Archive reads released results.
 type Archive struct {
-	node  Node
-	blobs Blobs
-
-	mu     sync.Mutex
-	recent []read // the one used last at the end
+	node    Node
+	blobs   Blobs
+	outputs Blobs
+	sheaves recent[sheaves.Sheaf]
+	packs   recent[sheaves.PackIndex]
 }
 
-type read struct {
-	digest task.Digest
-	sheaf  *sheaves.Sheaf
+// New makes an archive of a node's state, the blobs that hold its sheaves, and
+// those that are outputs.
+func New(node Node, blobs, outputs Blobs) *Archive {
+	return &Archive{node: node, blobs: blobs, outputs: outputs}
 }
-
-// New makes an archive of a node's state and the blobs that hold its sheaves.
-func New(node Node, blobs Blobs) *Archive { return &Archive{node: node, blobs: blobs} }
 
 // Chunk is what is known of a released chunk, or nil where it is not released.
 // The sheaf is shared: nobody may change it.
@@ -61,7 +61,7 @@ func (a *Archive) Chunk(ctx context.Context, stage task.StageID, chunk uint64) (
 	if digest.IsZero() { // not sealed, or nothing was to be kept
 		return collected, nil
 	}
-	if s := a.cached(digest); s != nil {
+	if s := a.sheaves.get(digest); s != nil {
 		return s, nil
 	}
 	b, err := a.blobs.ReadAll(ctx, digest, sheaves.MaxBytes)
@@ -75,29 +75,8 @@ func (a *Archive) Chunk(ctx context.Context, stage task.StageID, chunk uint64) (
 	if s.Root() != root {
 		return nil, fmt.Errorf("sheaf %s: its results are not those that were released", digest.Short())
 	}
-	a.keep(digest, s)
+	a.sheaves.keep(digest, s)
 	return s, nil
-}
-
-func (a *Archive) cached(digest task.Digest) *sheaves.Sheaf {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	for i, r := range a.recent {
-		if r.digest == digest {
-			a.recent = append(append(a.recent[:i], a.recent[i+1:]...), r)
-			return r.sheaf
-		}
-	}
-	return nil
-}
-
-func (a *Archive) keep(digest task.Digest, s *sheaves.Sheaf) {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	if len(a.recent) >= kept {
-		a.recent = append(a.recent[:0], a.recent[1:]...)
-	}
-	a.recent = append(a.recent, read{digest, s})
 }
 
 // Task is what is known of one task, or nil where it is not released.

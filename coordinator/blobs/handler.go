@@ -37,6 +37,7 @@ type batch struct {
 type batchBlob struct {
 	Digest task.Digest `msgpack:"d"`
 	Bytes  []byte      `msgpack:"b,omitempty"`
+	Group  uint64      `msgpack:"g,omitempty"`
 }
 
 // proofFor is what a coordinator shows to a peer: that it knows the cluster's
@@ -107,7 +108,7 @@ func (s *Store) serveBatch(w http.ResponseWriter, r *http.Request) {
 	}
 	small := make([]storage.Small, len(b.Blobs))
 	for i, x := range b.Blobs {
-		small[i] = storage.Small{Digest: x.Digest, Bytes: x.Bytes}
+		small[i] = storage.Small{Digest: x.Digest, Bytes: x.Bytes, Group: x.Group}
 	}
 	answer(w, local.PutBatch(r.Context(), small))
 }

@@ -68,6 +68,7 @@ func (d *Dispatcher) verifyResult(ctx context.Context, c *contact, r *protocol.R
 	if r.Exit.Trap() && at.list.Digest != emptyOutputs {
 		return fmt.Errorf("a trap leaves no outputs"), nil
 	}
+	at.list.Group = state.OutputGroup(at.task.stage, at.task.i)
 	if at.held {
 		return nil, nil // the same list passed what follows, for the same task
 	}
@@ -97,6 +98,7 @@ func collect(c *contact, r *protocol.Report, encoded storage.Small, list task.Ou
 	for i, b := range r.Inline {
 		total += len(b)
 		blob := storage.SmallOf(b)
+		blob.Group = encoded.Group
 		if int64(len(b)) != list[i].Size || blob.Digest != list[i].Digest {
 			why = fmt.Errorf("output %q is not what its list says", list[i].Name)
 		}

@@ -45,6 +45,10 @@ type Exchanger interface {
 type Archive interface {
 	Chunk(ctx context.Context, stage task.StageID, chunk uint64) (*sheaves.Sheaf, error)
 	Task(ctx context.Context, stage task.StageID, i uint64) (*sheaves.Task, error)
+	// OpenOutput opens the list of outputs of a released task, or an output.
+	OpenOutput(ctx context.Context, stage task.StageID, i uint64, digest task.Digest) (storage.Blob, error)
+	// ReadOutput returns the bytes of one, limit at most.
+	ReadOutput(ctx context.Context, stage task.StageID, i uint64, digest task.Digest, limit int64) ([]byte, error)
 }
 
 // Store keeps blobs of one area on a majority of nodes.

@@ -80,7 +80,7 @@ func (s *Server) serveResults(w http.ResponseWriter, r *http.Request) {
 		})
 	}
 	if err == nil {
-		err = s.addFiles(r.Context(), page.Results)
+		err = s.addFiles(r.Context(), l, page.Results)
 	}
 	if err != nil {
 		s.fail(w, err)
@@ -109,13 +109,13 @@ func resultView(i uint64, t *sheaves.Task) protocol.ResultView {
 }
 
 // addFiles reads what files each accepted result has.
-func (s *Server) addFiles(ctx context.Context, results []protocol.ResultView) error {
+func (s *Server) addFiles(ctx context.Context, l level, results []protocol.ResultView) error {
 	for k := range results {
 		r := &results[k]
 		if r.Verdict != protocol.VerdictAccepted {
 			continue
 		}
-		list, err := s.outputList(ctx, r.Output)
+		list, err := s.outputList(ctx, l, r.Index, r.Output)
 		if err != nil {
 			return fmt.Errorf("task %d: %w", r.Index, err)
 		}
@@ -124,8 +124,8 @@ func (s *Server) addFiles(ctx context.Context, results []protocol.ResultView) er
 	return nil
 }
 
-func (s *Server) outputList(ctx context.Context, digest task.Digest) (task.OutputList, error) {
-	b, err := s.cfg.Outputs.ReadAll(ctx, digest, maxListBytes)
+func (s *Server) outputList(ctx context.Context, l level, i uint64, digest task.Digest) (task.OutputList, error) {
+	b, err := s.cfg.Archive.ReadOutput(ctx, l.stage, i, digest, maxListBytes)
 	if err != nil {
 		return nil, readRefusal("list of outputs", digest, err)
 	}
@@ -195,7 +195,7 @@ func (s *Server) serveOutput(w http.ResponseWriter, r *http.Request) {
 		s.fail(w, err)
 		return
 	}
-	list, err := s.outputList(r.Context(), t.Result.Output)
+	list, err := s.outputList(r.Context(), l, index, t.Result.Output)
 	if err == nil && file >= uint64(len(list)) {
 		err = protocol.Refuse(protocol.CodeNotFound, "task %d has %d files", index, len(list))
 	}
@@ -203,7 +203,7 @@ func (s *Server) serveOutput(w http.ResponseWriter, r *http.Request) {
 		s.fail(w, err)
 		return
 	}
-	b, err := s.cfg.Outputs.Open(r.Context(), list[file].Digest)
+	b, err := s.cfg.Archive.OpenOutput(r.Context(), l.stage, index, list[file].Digest)
 	if err != nil {
 		s.fail(w, readRefusal("output", list[file].Digest, err))
 		return

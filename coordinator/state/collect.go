@@ -1,6 +1,8 @@
 package state
 
 import (
+	"math"
+
 	"github.com/sheafgrid/sheaf/sheaves"
 	"github.com/sheafgrid/sheaf/task"
 )
@@ -64,4 +66,15 @@ func (g *gathering) host(id task.HostID) int {
 
 func (a *Attempt) result() sheaves.Result {
 	return sheaves.Result{Exit: a.Exit, Work: a.Work, Output: a.Output}
+}
+
+// OutputGroup is the group under which nodes keep the small outputs of a task
+// until its chunk is sealed (storage.Small.Group).
+func OutputGroup(stage task.StageID, i uint64) uint64 { return uint64(stage)<<32 | i/ChunkTasks }
+
+// OutputGroupGone reports whether the outputs of a group are in a pack, or
+// needed by nobody.
+func (s *State) OutputGroupGone(group uint64) bool {
+	k, ok := s.Chunk(task.StageID(group>>32), group&math.MaxUint32)
+	return ok && k.Sealed
 }

@@ -160,12 +160,14 @@ type ForgetSessions struct {
 }
 
 // Seal drops the records of a released chunk; the sheaf that holds its results
-// and their evidence is on a majority of nodes. Of a cancelled job it drops the
+// and their evidence, and the pack of their small outputs, are on a majority of
+// nodes. Of a cancelled job it drops the
 // records of a chunk that will never be released, without a sheaf.
 type Seal struct {
 	Stage task.StageID `msgpack:"s"`
 	Chunk uint64       `msgpack:"c"`
 	Sheaf task.Digest  `msgpack:"h"`
+	Pack  task.Digest  `msgpack:"p"` // holds the lists of outputs of accepted results, and what is small of the outputs; none where no result was accepted
 }
 
 // The kinds, as the log has them.

@@ -133,6 +133,7 @@ type Chunk struct {
 	Released bool        `msgpack:"r,omitempty"`
 	Sealed   bool        `msgpack:"s,omitempty"` // its tasks' records have gone
 	Root     task.Digest `msgpack:"t"`           // of the result tree's part, once released
+	Pack     task.Digest `msgpack:"p"`           // holds lists of outputs and small outputs, once sealed; none if no result was accepted
 	Sheaf    task.Digest `msgpack:"h"`           // holds results and evidence, once sealed; none if the job was cancelled
 }
 

@@ -30,7 +30,7 @@ func (s *State) seal(c *Seal) {
 	}
 	tasks.drop(from, to)
 	sealed := s.tasks[c.Stage].chunks.Edit(c.Chunk)
-	sealed.Sealed, sealed.Sheaf, sealed.Failed = true, c.Sheaf, failed
+	sealed.Sealed, sealed.Sheaf, sealed.Pack, sealed.Failed = true, c.Sheaf, c.Pack, failed
 	edited.Sealed++
 	s.index.stages[c.Stage].sealed(c.Chunk)
 	s.noteStage(c.Stage)

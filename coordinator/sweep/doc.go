@@ -38,6 +38,10 @@ type Node interface {
 type Blobs interface {
 	// ReadOutput returns the bytes of an output of at most limit bytes.
 	ReadOutput(ctx context.Context, digest task.Digest, limit int64) ([]byte, error)
+	// EachOutput calls fn for the outputs that this node keeps in a group.
+	EachOutput(ctx context.Context, group uint64, fn func(digest task.Digest, body []byte) error) error
+	// PutOutput stores one output.
+	PutOutput(ctx context.Context, digest task.Digest, size int64, r io.Reader) error
 	// Publish makes an output readable for everybody.
 	Publish(ctx context.Context, digest task.Digest) error
 	// PutPublic stores small public blobs.
@@ -49,6 +53,8 @@ type Blobs interface {
 // Archive reads released results.
 type Archive interface {
 	Chunk(ctx context.Context, stage task.StageID, chunk uint64) (*sheaves.Sheaf, error)
+	// ReadOutput returns the bytes of a released task's list of outputs, or of an output.
+	ReadOutput(ctx context.Context, stage task.StageID, i uint64, digest task.Digest, limit int64) ([]byte, error)
 }
 
 // Sweeper runs the leader's loops.

@@ -5,12 +5,15 @@ import (
 	"context"
 	"fmt"
 
+	"golang.org/x/sync/errgroup"
+
 	"github.com/sheafgrid/sheaf/coordinator/state"
 	"github.com/sheafgrid/sheaf/sheaves"
+	"github.com/sheafgrid/sheaf/task"
 )
 
-// seal takes one chunk out of the coordinators' memory: its sheaf is on a
-// majority of disks before the log says so.
+// seal takes one chunk out of the coordinators' memory: its sheaf and its pack
+// are on a majority of disks before the log says so.
 func (s *Sweeper) seal(ctx context.Context) (bool, error) {
 	var c state.Seal
 	var kept *sheaves.Sheaf
@@ -24,12 +27,25 @@ func (s *Sweeper) seal(ctx context.Context) (bool, error) {
 		return false, nil
 	}
 	if kept != nil { // else its job was cancelled
-		b := kept.Encode()
-		c.Sheaf = kept.Digest()
-		if err := s.blobs.PutPublicLarge(ctx, c.Sheaf, int64(len(b)), bytes.NewReader(b)); err != nil {
+		if err := s.keep(ctx, &c, kept); err != nil {
 			return true, fmt.Errorf("sheaf of chunk %d of level %d of job %s: %w", c.Chunk, kept.Level, kept.Job, err)
 		}
 	}
 	_, err := s.node.Propose(ctx, &c)
 	return true, err
+}
+
+// keep stores the sheaf and the pack of a chunk.
+func (s *Sweeper) keep(ctx context.Context, c *state.Seal, kept *sheaves.Sheaf) error {
+	g, ctx := errgroup.WithContext(ctx)
+	g.Go(func() (err error) {
+		c.Pack, err = s.pack(ctx, c.Stage, c.Chunk, kept)
+		return err
+	})
+	g.Go(func() error {
+		b := kept.Encode()
+		c.Sheaf = task.Sum(b)
+		return s.blobs.PutPublicLarge(ctx, c.Sheaf, int64(len(b)), bytes.NewReader(b))
+	})
+	return g.Wait()
 }

@@ -89,7 +89,7 @@ func (s *Sweeper) buildPage(ctx context.Context, d nextLevel, i uint64) ([]byte,
 		}
 	}
 	for k, digest := range lists {
-		b, err := s.blobs.ReadOutput(ctx, digest, maxListBytes)
+		b, err := s.archive.ReadOutput(ctx, d.stage, page.Inputs[k].Index, digest, maxListBytes)
 		if err != nil {
 			return nil, fmt.Errorf("outputs of task %d: %w", page.Inputs[k].Index, err)
 		}
@@ -97,7 +97,7 @@ func (s *Sweeper) buildPage(ctx context.Context, d nextLevel, i uint64) ([]byte,
 		if err != nil {
 			return nil, fmt.Errorf("outputs of task %d: %w", page.Inputs[k].Index, err)
 		}
-		if err := s.publish(ctx, list); err != nil {
+		if err := s.publish(ctx, d.stage, page.Inputs[k].Index, list); err != nil {
 			return nil, fmt.Errorf("outputs of task %d: %w", page.Inputs[k].Index, err)
 		}
 		page.Inputs[k].Outputs = list
@@ -107,7 +107,7 @@ func (s *Sweeper) buildPage(ctx context.Context, d nextLevel, i uint64) ([]byte,
 
 // publish makes a task's outputs readable for the volunteers that reduce them:
 // the small ones with one write, the others one by one.
-func (s *Sweeper) publish(ctx context.Context, list task.OutputList) error {
+func (s *Sweeper) publish(ctx context.Context, stage task.StageID, i uint64, list task.OutputList) error {
 	var small []storage.Small
 	for _, f := range list {
 		if f.Size > storage.MaxSmallSize {
@@ -116,11 +116,11 @@ func (s *Sweeper) publish(ctx context.Context, list task.OutputList) error {
 			}
 			continue
 		}
-		b, err := s.blobs.ReadOutput(ctx, f.Digest, f.Size)
+		b, err := s.archive.ReadOutput(ctx, stage, i, f.Digest, f.Size)
 		if err != nil {
 			return err
 		}
-		small = append(small, storage.Small{Digest: f.Digest, Bytes: b})
+		small = append(small, storage.SmallOf(b))
 	}
 	return s.blobs.PutPublic(ctx, small)
 }

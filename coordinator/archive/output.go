@@ -1,0 +1,107 @@
+package archive
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+
+	"github.com/sheafgrid/sheaf/coordinator/state"
+	"github.com/sheafgrid/sheaf/sheaves"
+	"github.com/sheafgrid/sheaf/storage"
+	"github.com/sheafgrid/sheaf/task"
+)
+
+// OpenOutput opens the list of outputs of a released task, or one of the outputs:
+// in the chunk's pack, or as a blob of its own.
+func (a *Archive) OpenOutput(ctx context.Context, stage task.StageID, i uint64, digest task.Digest) (storage.Blob, error) {
+	pack := a.packOf(stage, i)
+	b, err := a.open(ctx, pack, digest)
+	if !errors.Is(err, storage.ErrNotFound) {
+		return b, err
+	}
+	// The chunk may have been sealed since it was looked at.
+	if now := a.packOf(stage, i); now != pack {
+		return a.open(ctx, now, digest)
+	}
+	return nil, err
+}
+
+// ReadOutput returns all bytes of what OpenOutput opens, limit at most.
+func (a *Archive) ReadOutput(ctx context.Context, stage task.StageID, i uint64, digest task.Digest, limit int64) ([]byte, error) {
+	b, err := a.OpenOutput(ctx, stage, i, digest)
+	if err != nil {
+		return nil, err
+	}
+	defer b.Close()
+	if err := storage.CheckSize(digest, b.Size(), limit); err != nil {
+		return nil, err
+	}
+	all := make([]byte, b.Size())
+	if _, err := io.ReadFull(io.NewSectionReader(b, 0, b.Size()), all); err != nil {
+		return nil, fmt.Errorf("output %s: %w", digest.Short(), err)
+	}
+	return all, nil
+}
+
+// packOf is the pack of a task's chunk; zero if it has none yet, or none at all.
+func (a *Archive) packOf(stage task.StageID, i uint64) (pack task.Digest) {
+	a.node.View(func(s *state.State) {
+		if k, ok := s.Chunk(stage, i/state.ChunkTasks); ok && k.Sealed {
+			pack = k.Pack
+		}
+	})
+	return pack
+}
+
+func (a *Archive) open(ctx context.Context, pack, digest task.Digest) (storage.Blob, error) {
+	if pack.IsZero() {
+		return a.outputs.Open(ctx, digest)
+	}
+	b, err := a.outputs.Open(ctx, pack)
+	if err != nil {
+		return nil, fmt.Errorf("pack %s: %w", pack.Short(), err)
+	}
+	index := a.packs.get(pack)
+	if index == nil {
+		if index, err = readIndex(b); err != nil {
+			_ = b.Close()
+			return nil, fmt.Errorf("pack %s: %w", pack.Short(), err)
+		}
+		a.packs.keep(pack, index)
+	}
+	if offset, size, ok := index.Find(digest); ok {
+		return &packed{SectionReader: io.NewSectionReader(b, offset, size), pack: b}, nil
+	}
+	_ = b.Close()
+	return a.outputs.Open(ctx, digest) // a large one
+}
+
+// readIndex reads what a pack begins with.
+func readIndex(b storage.Blob) (*sheaves.PackIndex, error) {
+	prefix := make([]byte, sheaves.PackPrefix)
+	if _, err := b.ReadAt(prefix, 0); err != nil && !errors.Is(err, io.EOF) {
+		return nil, err
+	}
+	size, err := sheaves.PackHeaderSize(prefix)
+	if err != nil {
+		return nil, err
+	}
+	if int64(size) > b.Size() {
+		return nil, fmt.Errorf("%w: its index takes %d bytes, it has %d", sheaves.ErrBadPack, size, b.Size())
+	}
+	header := make([]byte, size)
+	if _, err := b.ReadAt(header, 0); err != nil && !errors.Is(err, io.EOF) {
+		return nil, err
+	}
+	return sheaves.DecodePackHeader(header)
+}
+
+// packed is a blob that is a part of a pack.
+type packed struct {
+	*io.SectionReader
+	pack storage.Blob
+}
+
+// Close closes the pack.
+func (p *packed) Close() error { return p.pack.Close() }
