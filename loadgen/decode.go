@@ -78,25 +78,13 @@ func (d *decoder) attempt() (a attempt) {
 			if copy(a.sum[:], d.bytes()) != len(a.sum) {
 				d.fail()
 			}
-		case 't':
-			a.index = d.index()
+		case 'x':
+			a.index = d.number()
 		default:
 			d.skip()
 		}
 	}
 	return a
-}
-
-// index reads the index out of a task.
-func (d *decoder) index() (index uint64) {
-	for range d.entries() {
-		if d.key() == 'i' {
-			index = d.number()
-		} else {
-			d.skip()
-		}
-	}
-	return index
 }
 
 func (d *decoder) refusal() *protocol.Error {

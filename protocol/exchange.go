@@ -98,15 +98,15 @@ func (f Failure) String() string {
 
 // ExchangeReply answers an exchange.
 type ExchangeReply struct {
-	Acks        []Ack            `msgpack:"k,omitempty"` // one for each report, in order
-	Attempts    []Attempt        `msgpack:"a,omitempty"`
-	Cancel      []task.AttemptID `msgpack:"c,omitempty"` // held attempts that nobody waits for any more
-	Reason      task.Reason      `msgpack:"r,omitempty"` // why not as many as wanted
-	AfterMillis uint32           `msgpack:"w"`           // come back no sooner
-	NextMillis  uint32           `msgpack:"x"`           // come back no later, even with nothing to say; jittered
-	Time        task.Millis      `msgpack:"t"`           // cluster time
-	Members     []Member         `msgpack:"m,omitempty"`
-	Leader      task.NodeID      `msgpack:"l,omitempty"`
+	Acks        []Ack // one for each report, in order
+	Attempts    []Attempt
+	Cancel      []task.AttemptID // held attempts that nobody waits for any more
+	Reason      task.Reason      // why not as many as wanted
+	AfterMillis uint32           // come back no sooner
+	NextMillis  uint32           // come back no later, even with nothing to say; jittered
+	Time        task.Millis      // cluster time
+	Members     []Member
+	Leader      task.NodeID
 }
 
 // Ack says what became of one report. Whatever it says, the host need not keep

@@ -40,38 +40,6 @@ type SetPublishers struct {
 	Listed []task.Key `msgpack:"l,omitempty"`
 }
 
-// Reply answers every request. Exactly one of Error and the answer that fits
-// the request is set.
-type Reply struct {
-	Error    *Error         `msgpack:"e,omitempty"`
-	Exchange *ExchangeReply `msgpack:"x,omitempty"`
-	Done     *Done          `msgpack:"d,omitempty"`
-}
-
-// Done answers a request that is not an exchange.
-type Done struct {
-	Job     task.JobID  `msgpack:"j,omitempty"` // of a submission
-	Existed bool        `msgpack:"x,omitempty"` // it was there already, and nothing changed
-	Time    task.Millis `msgpack:"t"`
-}
-
-// Encode is the reply as it is sent.
-func (r *Reply) Encode() []byte { return wire.SealValue(FrameReply, r) }
-
-// DecodeReply reads what Encode wrote. Its error is about the bytes; a refusal
-// inside of the reply is in Reply.Error.
-func DecodeReply(b []byte) (*Reply, error) {
-	kind, payload, err := wire.Open(b, MaxReply)
-	if err != nil {
-		return nil, err
-	}
-	var r Reply
-	if kind != FrameReply {
-		return nil, Refuse(CodeMalformed, "frame of kind %d is not a reply", kind)
-	}
-	return &r, wire.UnmarshalLax(payload, &r)
-}
-
 // EncodeSpec is a job's specification as it is submitted and logged.
 func EncodeSpec(s *task.JobSpec) []byte { return wire.Marshal(s) }
 
