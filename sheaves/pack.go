@@ -1,25 +1,20 @@
 package sheaves
 
 import (
-	"bytes"
 	"encoding/binary"
 	"errors"
 	"fmt"
-	"slices"
-	"sort"
-
-	"github.com/sheafgrid/sheaf/task"
 )
 
-// A pack holds the small outputs of a sealed chunk's accepted results, and the
-// lists of all of them, in one blob: a million small outputs are not a million
-// files. It has one canonical form:
+// A pack holds what the accepted results of a sealed chunk left behind, as far
+// as it is small, in one blob: a million small outputs are not a million files.
 //
 //	magic     "sheaf pack 1\n"
-//	count     4 bytes, big-endian
-//	entries   for each blob its digest and, in 4 bytes, its size, in the order
-//	          of the digests, each once
-//	bytes     the blobs, in the same order, without gaps
+//	count     4 bytes, big-endian: how many tasks the chunk has
+//	parts     for each task the size of its list of outputs, and of its small
+//	          outputs together, 4 bytes each; 0 for a task that ended failed
+//	bytes     for each task its list, then its small outputs in the order of the
+//	          list, without gaps
 
 // ErrBadPack is returned for bytes that are not the beginning of a pack.
 var ErrBadPack = errors.New("not a pack")
@@ -28,40 +23,29 @@ var ErrBadPack = errors.New("not a pack")
 // lists go there whatever their size is.
 const MaxPacked = 64 << 10
 
-// MaxPackEntries is how many blobs a pack holds at most: for each task a list
-// and what it lists.
-const MaxPackEntries = MaxTasks * (task.MaxOutputFiles + 3)
-
 const (
 	packMagic  = "sheaf pack 1\n"
 	packPrefix = len(packMagic) + 4
-	packEntry  = len(task.Digest{}) + 4
+	packPart   = 8
 )
 
 // PackPrefix is how many bytes of a pack PackHeaderSize needs.
 const PackPrefix = packPrefix
 
-// Packed is one blob of a pack.
-type Packed struct {
-	Digest task.Digest
-	Size   uint32
+// PackPart is what a pack holds of one task, in bytes.
+type PackPart struct {
+	List    uint32 // the list of its outputs
+	Outputs uint32 // the small ones, together
 }
 
-// SortPacked puts blobs into the order of a pack, each once.
-func SortPacked(blobs []Packed) []Packed {
-	slices.SortFunc(blobs, func(a, b Packed) int { return bytes.Compare(a.Digest[:], b.Digest[:]) })
-	return slices.CompactFunc(blobs, func(a, b Packed) bool { return a.Digest == b.Digest })
-}
-
-// PackHeader is what comes before the bytes of a pack's blobs, which
-// SortPacked has sorted.
-func PackHeader(blobs []Packed) []byte {
-	b := make([]byte, 0, packPrefix+len(blobs)*packEntry)
+// PackHeader is what comes before the bytes of a pack.
+func PackHeader(parts []PackPart) []byte {
+	b := make([]byte, 0, packPrefix+len(parts)*packPart)
 	b = append(b, packMagic...)
-	b = binary.BigEndian.AppendUint32(b, uint32(len(blobs)))
-	for _, p := range blobs {
-		b = append(b, p.Digest[:]...)
-		b = binary.BigEndian.AppendUint32(b, p.Size)
+	b = binary.BigEndian.AppendUint32(b, uint32(len(parts)))
+	for _, p := range parts {
+		b = binary.BigEndian.AppendUint32(b, p.List)
+		b = binary.BigEndian.AppendUint32(b, p.Outputs)
 	}
 	return b
 }
@@ -73,15 +57,15 @@ func PackHeaderSize(prefix []byte) (int, error) {
 		return 0, fmt.Errorf("%w: it does not begin like one", ErrBadPack)
 	}
 	n := binary.BigEndian.Uint32(prefix[len(packMagic):])
-	if n > MaxPackEntries {
-		return 0, fmt.Errorf("%w: %d blobs, at most %d", ErrBadPack, n, MaxPackEntries)
+	if n > MaxTasks {
+		return 0, fmt.Errorf("%w: %d tasks, at most %d", ErrBadPack, n, MaxTasks)
 	}
-	return packPrefix + int(n)*packEntry, nil
+	return packPrefix + int(n)*packPart, nil
 }
 
-// PackIndex finds blobs in a pack.
+// PackIndex says where in a pack the parts of the tasks are.
 type PackIndex struct {
-	blobs   []Packed
+	parts   []PackPart
 	offsets []int64
 }
 
@@ -96,22 +80,19 @@ func DecodePackHeader(b []byte) (*PackIndex, error) {
 	}
 	x := &PackIndex{}
 	at := int64(size)
-	for rest := b[packPrefix:]; len(rest) > 0; rest = rest[packEntry:] {
-		p := Packed{Digest: task.Digest(rest[:len(task.Digest{})]), Size: binary.BigEndian.Uint32(rest[len(task.Digest{}):])}
-		if n := len(x.blobs); n > 0 && bytes.Compare(x.blobs[n-1].Digest[:], p.Digest[:]) >= 0 {
-			return nil, fmt.Errorf("%w: blob %s is out of order", ErrBadPack, p.Digest.Short())
-		}
-		x.blobs, x.offsets = append(x.blobs, p), append(x.offsets, at)
-		at += int64(p.Size)
+	for rest := b[packPrefix:]; len(rest) > 0; rest = rest[packPart:] {
+		p := PackPart{List: binary.BigEndian.Uint32(rest), Outputs: binary.BigEndian.Uint32(rest[4:])}
+		x.parts, x.offsets = append(x.parts, p), append(x.offsets, at)
+		at += int64(p.List) + int64(p.Outputs)
 	}
 	return x, nil
 }
 
-// Find says where in the pack a blob is.
-func (x *PackIndex) Find(digest task.Digest) (offset, size int64, ok bool) {
-	k, ok := sort.Find(len(x.blobs), func(i int) int { return bytes.Compare(digest[:], x.blobs[i].Digest[:]) })
-	if !ok {
-		return 0, 0, false
+// Part says where in the pack the part of a task begins, the k-th of the chunk,
+// and how much there is; nothing of a task that ended failed.
+func (x *PackIndex) Part(k uint64) (offset int64, part PackPart) {
+	if k >= uint64(len(x.parts)) {
+		return 0, PackPart{}
 	}
-	return x.offsets[k], int64(x.blobs[k].Size), true
+	return x.offsets[k], x.parts[k]
 }

@@ -3,30 +3,20 @@ package sheaves_test
 import (
 	"bytes"
 	"errors"
-	"fmt"
 	"testing"
 
 	"github.com/sheafgrid/sheaf/sheaves"
-	"github.com/sheafgrid/sheaf/task"
 )
 
-func TestPackFindsItsBlobs(t *testing.T) {
-	contents := map[task.Digest]string{}
-	var blobs []sheaves.Packed
-	for i := range 100 {
-		text := fmt.Sprint("blob ", i%90) // some twice
-		d := task.Sum([]byte(text))
-		contents[d] = text
-		blobs = append(blobs, sheaves.Packed{Digest: d, Size: uint32(len(text))})
+func TestPackFindsItsParts(t *testing.T) {
+	lists, outputs := []string{"list 0", "", "another list", ""}, []string{"output", "", "", ""}
+	var parts []sheaves.PackPart
+	var body []byte
+	for k := range lists {
+		parts = append(parts, sheaves.PackPart{List: uint32(len(lists[k])), Outputs: uint32(len(outputs[k]))})
+		body = append(append(body, lists[k]...), outputs[k]...)
 	}
-	blobs = sheaves.SortPacked(blobs)
-	if len(blobs) != 90 {
-		t.Fatalf("%d blobs, want each once", len(blobs))
-	}
-	pack := sheaves.PackHeader(blobs)
-	for _, p := range blobs {
-		pack = append(pack, contents[p.Digest]...)
-	}
+	pack := append(sheaves.PackHeader(parts), body...)
 	size, err := sheaves.PackHeaderSize(pack[:sheaves.PackPrefix])
 	if err != nil {
 		t.Fatal(err)
@@ -35,18 +25,22 @@ func TestPackFindsItsBlobs(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for d, want := range contents {
-		at, n, ok := x.Find(d)
-		if !ok || string(pack[at:at+n]) != want {
-			t.Errorf("%q is not where it should be", want)
+	for k := range lists {
+		at, p := x.Part(uint64(k))
+		if got := string(pack[at : at+int64(p.List)]); got != lists[k] {
+			t.Errorf("list %d: got %q, want %q", k, got, lists[k])
+		}
+		at += int64(p.List)
+		if got := string(pack[at : at+int64(p.Outputs)]); got != outputs[k] {
+			t.Errorf("outputs %d: got %q, want %q", k, got, outputs[k])
 		}
 	}
-	if _, _, ok := x.Find(task.Digest{7}); ok {
-		t.Error("found what is not there")
+	if _, p := x.Part(4); p != (sheaves.PackPart{}) {
+		t.Errorf("found %+v of a task that is not there", p)
 	}
 	for name, b := range map[string][]byte{
 		"nothing": nil, "cut short": pack[:size-1], "too long": pack[:size+1], "not a pack": bytes.Repeat([]byte{1}, size),
-		"two exchanged": append(append(append([]byte(nil), pack[:sheaves.PackPrefix]...), pack[sheaves.PackPrefix+36:sheaves.PackPrefix+72]...), append(pack[sheaves.PackPrefix:sheaves.PackPrefix+36:sheaves.PackPrefix+36], pack[sheaves.PackPrefix+72:size]...)...),
+		"too many tasks": sheaves.PackHeader(make([]sheaves.PackPart, sheaves.MaxTasks+1)),
 	} {
 		if _, err := sheaves.DecodePackHeader(b); !errors.Is(err, sheaves.ErrBadPack) {
 			t.Errorf("%s: got %v, want ErrBadPack", name, err)
@@ -56,10 +50,12 @@ func TestPackFindsItsBlobs(t *testing.T) {
 
 func FuzzDecodePackHeader(f *testing.F) {
 	f.Add(sheaves.PackHeader(nil))
-	f.Add(sheaves.PackHeader([]sheaves.Packed{{Digest: task.Digest{1}, Size: 5}, {Digest: task.Digest{2}, Size: 1 << 31}}))
+	f.Add(sheaves.PackHeader([]sheaves.PackPart{{List: 5}, {List: 1 << 31, Outputs: 1}}))
 	f.Fuzz(func(t *testing.T, b []byte) {
 		if x, err := sheaves.DecodePackHeader(b); err == nil {
-			x.Find(task.Digest{1})
+			if offset, part := x.Part(1); offset < 0 || offset == 0 && part != (sheaves.PackPart{}) {
+				t.Errorf("part 1 is %+v at %d", part, offset)
+			}
 		}
 	})
 }

@@ -27,7 +27,7 @@ func (r *reader) take(n int) []byte {
 
 func (r *reader) uvarint() uint64 {
 	v, n := binary.Uvarint(r.b)
-	if r.bad || n <= 0 {
+	if r.bad || n <= 0 || n > 1 && r.b[n-1] == 0 { // there is a shorter form
 		r.bad = true
 		return 0
 	}

@@ -16,13 +16,13 @@ import (
 // in the chunk's pack, or as a blob of its own.
 func (a *Archive) OpenOutput(ctx context.Context, stage task.StageID, i uint64, digest task.Digest) (storage.Blob, error) {
 	pack := a.packOf(stage, i)
-	b, err := a.open(ctx, pack, digest)
+	b, err := a.open(ctx, pack, i, digest)
 	if !errors.Is(err, storage.ErrNotFound) {
 		return b, err
 	}
 	// The chunk may have been sealed since it was looked at.
 	if now := a.packOf(stage, i); now != pack {
-		return a.open(ctx, now, digest)
+		return a.open(ctx, now, i, digest)
 	}
 	return nil, err
 }
@@ -54,7 +54,9 @@ func (a *Archive) packOf(stage task.StageID, i uint64) (pack task.Digest) {
 	return pack
 }
 
-func (a *Archive) open(ctx context.Context, pack, digest task.Digest) (storage.Blob, error) {
+// open looks for a blob of task i where the pack of its chunk says, or as one of
+// its own.
+func (a *Archive) open(ctx context.Context, pack task.Digest, i uint64, digest task.Digest) (storage.Blob, error) {
 	if pack.IsZero() {
 		return a.outputs.Open(ctx, digest)
 	}
@@ -62,19 +64,52 @@ func (a *Archive) open(ctx context.Context, pack, digest task.Digest) (storage.B
 	if err != nil {
 		return nil, fmt.Errorf("pack %s: %w", pack.Short(), err)
 	}
+	part, err := a.inPack(b, pack, i, digest)
+	if part != nil && err == nil {
+		return part, nil
+	}
+	if e := b.Close(); err == nil {
+		err = e
+	}
+	if err != nil {
+		return nil, fmt.Errorf("pack %s: %w", pack.Short(), err)
+	}
+	return a.outputs.Open(ctx, digest) // a large one
+}
+
+// inPack finds a blob in the part of a task; it is nil where it is not there.
+func (a *Archive) inPack(b storage.Blob, pack task.Digest, i uint64, digest task.Digest) (storage.Blob, error) {
 	index := a.packs.get(pack)
 	if index == nil {
+		var err error
 		if index, err = readIndex(b); err != nil {
-			_ = b.Close()
-			return nil, fmt.Errorf("pack %s: %w", pack.Short(), err)
+			return nil, err
 		}
 		a.packs.keep(pack, index)
 	}
-	if offset, size, ok := index.Find(digest); ok {
-		return &packed{SectionReader: io.NewSectionReader(b, offset, size), pack: b}, nil
+	at, part := index.Part(i % state.ChunkTasks)
+	encoded := make([]byte, part.List)
+	if _, err := b.ReadAt(encoded, at); err != nil && !errors.Is(err, io.EOF) {
+		return nil, err
 	}
-	_ = b.Close()
-	return a.outputs.Open(ctx, digest) // a large one
+	if task.Sum(encoded) == digest {
+		return &packed{SectionReader: io.NewSectionReader(b, at, int64(part.List)), pack: b}, nil
+	}
+	list, err := task.DecodeOutputList(encoded)
+	if err != nil {
+		return nil, err
+	}
+	at += int64(part.List)
+	for _, f := range list {
+		switch {
+		case f.Size > sheaves.MaxPacked:
+			continue
+		case f.Digest == digest:
+			return &packed{SectionReader: io.NewSectionReader(b, at, f.Size), pack: b}, nil
+		}
+		at += f.Size
+	}
+	return nil, nil
 }
 
 // readIndex reads what a pack begins with.

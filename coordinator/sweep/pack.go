@@ -21,55 +21,69 @@ const maxBuffered = 32 << 20
 type packing struct {
 	blobs  Blobs
 	bodies map[task.Digest][]byte // of the chunk, as far as they fit into memory
-	index  []sheaves.Packed
+	parts  []sheaves.PackPart
+	order  []task.OutputFile // what comes after the header
 }
 
 // pack puts the lists of outputs of a chunk's accepted results, and what is
-// small of the outputs, into one blob on a majority: a million small outputs
-// are not a million files. Where there is nothing to keep its digest is zero.
+// small of the outputs, into one blob on a majority. Where there is nothing to
+// keep its digest is zero.
 func (s *Sweeper) pack(ctx context.Context, stage task.StageID, chunk uint64, kept *sheaves.Sheaf) (task.Digest, error) {
-	p := packing{blobs: s.blobs, bodies: map[task.Digest][]byte{}}
-	left := maxBuffered
-	err := s.blobs.EachOutput(ctx, state.OutputGroup(stage, chunk*state.ChunkTasks), func(d task.Digest, body []byte) error {
-		if left -= len(body); left >= 0 {
-			p.bodies[d] = bytes.Clone(body)
-		}
-		return nil
-	})
-	if err != nil {
+	p := packing{blobs: s.blobs, bodies: make(map[task.Digest][]byte, 2*len(kept.Tasks))}
+	if err := p.gather(ctx, state.OutputGroup(stage, chunk*state.ChunkTasks)); err != nil {
 		return task.Digest{}, err
 	}
-	if err := p.choose(ctx, kept); err != nil || len(p.index) == 0 {
-		return task.Digest{}, err
+	for i := range kept.Tasks {
+		if err := p.add(ctx, &kept.Tasks[i]); err != nil {
+			return task.Digest{}, fmt.Errorf("outputs of task %d: %w", kept.First+uint64(i), err)
+		}
+	}
+	if len(p.order) == 0 {
+		return task.Digest{}, nil
 	}
 	return p.store(ctx)
 }
 
-// choose lists what goes into the pack.
-func (p *packing) choose(ctx context.Context, kept *sheaves.Sheaf) error {
-	seen := make(map[task.Digest]bool, len(kept.Tasks))
-	for i := range kept.Tasks {
-		t := &kept.Tasks[i]
-		if t.Fail != 0 || seen[t.Result.Output] {
-			continue
+// gather reads what this node keeps of the chunk, in one go.
+func (p *packing) gather(ctx context.Context, group uint64) error {
+	var room []byte // for many bodies, so that they are not thousands of allocations
+	left := maxBuffered
+	return p.blobs.EachOutput(ctx, group, func(d task.Digest, body []byte) error {
+		if left -= len(body); left < 0 {
+			return nil
 		}
-		seen[t.Result.Output] = true
-		b, err := p.read(ctx, t.Result.Output, maxListBytes)
-		if err != nil {
-			return fmt.Errorf("outputs of task %d: %w", kept.First+uint64(i), err)
+		if len(body) > cap(room)-len(room) {
+			room = make([]byte, 0, max(256<<10, len(body)))
 		}
-		list, err := task.DecodeOutputList(b)
-		if err != nil {
-			return fmt.Errorf("outputs of task %d: %w", kept.First+uint64(i), err)
-		}
-		p.index = append(p.index, sheaves.Packed{Digest: t.Result.Output, Size: uint32(len(b))})
-		for _, f := range list {
-			if f.Size <= sheaves.MaxPacked {
-				p.index = append(p.index, sheaves.Packed{Digest: f.Digest, Size: uint32(f.Size)})
-			}
+		room = append(room, body...)
+		p.bodies[d] = room[len(room)-len(body):]
+		return nil
+	})
+}
+
+// add puts a task's part behind those before.
+func (p *packing) add(ctx context.Context, t *sheaves.Task) error {
+	if t.Fail != 0 {
+		p.parts = append(p.parts, sheaves.PackPart{})
+		return nil
+	}
+	b, err := p.read(ctx, t.Result.Output, maxListBytes)
+	if err != nil {
+		return err
+	}
+	list, err := task.DecodeOutputList(b)
+	if err != nil {
+		return err
+	}
+	part := sheaves.PackPart{List: uint32(len(b))}
+	p.order = append(p.order, task.OutputFile{Digest: t.Result.Output, Size: int64(len(b))})
+	for _, f := range list {
+		if f.Size <= sheaves.MaxPacked {
+			p.order = append(p.order, f)
+			part.Outputs += uint32(f.Size)
 		}
 	}
-	p.index = sheaves.SortPacked(p.index)
+	p.parts = append(p.parts, part)
 	return nil
 }
 
@@ -83,16 +97,17 @@ func (p *packing) read(ctx context.Context, digest task.Digest, limit int64) ([]
 
 // write writes the pack.
 func (p *packing) write(ctx context.Context, w io.Writer) error {
-	if _, err := w.Write(sheaves.PackHeader(p.index)); err != nil {
+	if _, err := w.Write(sheaves.PackHeader(p.parts)); err != nil {
 		return err
 	}
-	for _, e := range p.index {
-		b, err := p.read(ctx, e.Digest, int64(e.Size))
+	for i := range p.order {
+		f := &p.order[i]
+		b, err := p.read(ctx, f.Digest, f.Size)
 		if err != nil {
 			return err
 		}
-		if len(b) != int(e.Size) {
-			return fmt.Errorf("output %s has %d bytes, its list says %d: %w", e.Digest.Short(), len(b), e.Size, storage.ErrCorrupt)
+		if int64(len(b)) != f.Size {
+			return fmt.Errorf("output %s has %d bytes, its list says %d: %w", f.Digest.Short(), len(b), f.Size, storage.ErrCorrupt)
 		}
 		if _, err := w.Write(b); err != nil {
 			return err
@@ -103,9 +118,9 @@ func (p *packing) write(ctx context.Context, w io.Writer) error {
 
 // store puts the pack on a majority and returns its digest.
 func (p *packing) store(ctx context.Context) (task.Digest, error) {
-	size := int64(len(sheaves.PackHeader(p.index)))
-	for _, e := range p.index {
-		size += int64(e.Size)
+	size := int64(len(sheaves.PackHeader(p.parts)))
+	for i := range p.order {
+		size += p.order[i].Size
 	}
 	if size <= maxBuffered {
 		b := bytes.NewBuffer(make([]byte, 0, size))
