@@ -89,9 +89,9 @@ type Blob interface {
 // Small is a blob of at most MaxSmallSize bytes, in memory. Its bytes must not
 // change while it is in use.
 type Small struct {
-	Digest task.Digest
-	Bytes  []byte
-	Group  uint64 // what it is needed for, where the store keeps such (storage/segments); 0: it stands alone
+	Digest task.Digest `msgpack:"d"`
+	Bytes  []byte      `msgpack:"b,omitempty"`
+	Group  uint64      `msgpack:"g,omitempty"` // what it is needed for, where the store keeps such (storage/segments); 0: it stands alone
 
 	proven bool // the bytes have this digest
 }

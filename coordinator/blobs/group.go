@@ -77,10 +77,15 @@ func (g *groups) take() (group []*joined, all []storage.Small) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	n, size := 0, 0
+	count := 0
 	for n < len(g.waiting) && (n == 0 || size+g.waiting[n].bytes <= maxGroup) {
 		size += g.waiting[n].bytes
-		all = append(all, g.waiting[n].blobs...)
+		count += len(g.waiting[n].blobs)
 		n++
+	}
+	all = make([]storage.Small, 0, count)
+	for _, j := range g.waiting[:n] {
+		all = append(all, j.blobs...)
 	}
 	group, g.waiting = g.waiting[:n:n], g.waiting[n:]
 	g.running = n > 0

@@ -1,6 +1,7 @@
 package blobs
 
 import (
+	"bytes"
 	"crypto/hmac"
 	"crypto/sha256"
 	"encoding/hex"
@@ -31,13 +32,7 @@ const maxBatch = 16 << 20
 const blobOverhead = 64
 
 type batch struct {
-	Blobs []batchBlob `msgpack:"b,omitempty"`
-}
-
-type batchBlob struct {
-	Digest task.Digest `msgpack:"d"`
-	Bytes  []byte      `msgpack:"b,omitempty"`
-	Group  uint64      `msgpack:"g,omitempty"`
+	Blobs []storage.Small `msgpack:"b,omitempty"`
 }
 
 // proofFor is what a coordinator shows to a peer: that it knows the cluster's
@@ -92,12 +87,12 @@ func (s *Store) serveBatch(w http.ResponseWriter, r *http.Request) {
 	if !ok {
 		return
 	}
-	body, err := io.ReadAll(io.LimitReader(r.Body, maxBatch+1))
-	if err != nil {
+	body := bytes.NewBuffer(make([]byte, 0, min(max(r.ContentLength, 0), maxBatch)+bytes.MinRead))
+	if _, err := body.ReadFrom(io.LimitReader(r.Body, maxBatch+1)); err != nil {
 		http.Error(w, err.Error(), http.StatusBadRequest)
 		return
 	}
-	kind, payload, err := wire.Open(body, maxBatch)
+	kind, payload, err := wire.Open(body.Bytes(), maxBatch)
 	var b batch
 	if err == nil && kind == frameBatch {
 		err = wire.UnmarshalLax(payload, &b, wire.Shared)
@@ -106,11 +101,7 @@ func (s *Store) serveBatch(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, fmt.Sprintf("not a batch of blobs: %v", err), http.StatusBadRequest)
 		return
 	}
-	small := make([]storage.Small, len(b.Blobs))
-	for i, x := range b.Blobs {
-		small[i] = storage.Small{Digest: x.Digest, Bytes: x.Bytes, Group: x.Group}
-	}
-	answer(w, local.PutBatch(r.Context(), small))
+	answer(w, local.PutBatch(r.Context(), b.Blobs))
 }
 
 func (s *Store) serveGet(w http.ResponseWriter, r *http.Request) {

@@ -42,10 +42,7 @@ func (p *remotePeer) Put(ctx context.Context, area Area, digest task.Digest, siz
 }
 
 func (p *remotePeer) PutBatch(ctx context.Context, area Area, blobs []storage.Small) error {
-	b := batch{Blobs: make([]batchBlob, 0, len(blobs))}
-	for _, x := range blobs {
-		b.Blobs = append(b.Blobs, batchBlob{Digest: x.Digest, Bytes: x.Bytes, Group: x.Group})
-	}
+	b := batch{Blobs: blobs}
 	req, err := p.request(ctx, http.MethodPost, string(area), bytes.NewReader(wire.SealValue(frameBatch, &b)))
 	if err != nil {
 		return err

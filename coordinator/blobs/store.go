@@ -109,6 +109,12 @@ func (s *Store) putGroup(ctx context.Context, area Area, blobs []storage.Small) 
 // have them already, are a majority.
 func (s *Store) spreadBatch(ctx context.Context, area Area, have int, blobs []storage.Small) error {
 	for part := range parts(blobs) {
+		if isGrouped(part) {
+			if err := s.spreadLean(ctx, area, have, part); err != nil {
+				return err
+			}
+			continue
+		}
 		err := s.spread(ctx, fmt.Sprintf("%d blobs", len(part)), have, func(ctx context.Context, p Peer) error {
 			return p.PutBatch(ctx, area, part)
 		})

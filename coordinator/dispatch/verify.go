@@ -19,6 +19,7 @@ var emptyOutputs = task.OutputList{}.Digest()
 // whole exchange is to be repeated.
 func (d *Dispatcher) verify(ctx context.Context, c *contact) error {
 	c.reports = make([]state.Report, 0, len(c.returned))
+	c.outputs = make([]storage.Small, 0, 2*len(c.returned)) // for each its list and, mostly, one output
 	for i := range c.returned {
 		r := &c.exchange.Reports[i]
 		entry := state.Report{Attempt: r.Attempt, Failure: r.Failure}

@@ -1,6 +1,7 @@
 package httpapi
 
 import (
+	"bytes"
 	"errors"
 	"io"
 	"net/http"
@@ -22,7 +23,7 @@ func readBody(w http.ResponseWriter, r *http.Request, limit int64) ([]byte, erro
 	}
 	// Where the connection has no deadlines (in tests) the limit in bytes is left.
 	_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(requestTimeout))
-	b, err := io.ReadAll(http.MaxBytesReader(w, r.Body, limit))
+	b, err := readAll(http.MaxBytesReader(w, r.Body, limit), r.ContentLength)
 	var tooLarge *http.MaxBytesError
 	switch {
 	case errors.As(err, &tooLarge):
@@ -31,6 +32,14 @@ func readBody(w http.ResponseWriter, r *http.Request, limit int64) ([]byte, erro
 		return nil, protocol.Refuse(protocol.CodeMalformed, "the request did not arrive whole: %v", err)
 	}
 	return b, nil
+}
+
+// readAll reads a body whose sender says how long it is. Memory is taken as the
+// bytes come, not as they are announced.
+func readAll(r io.Reader, announced int64) ([]byte, error) {
+	b := bytes.NewBuffer(make([]byte, 0, min(max(announced, 0), 64<<10)+bytes.MinRead))
+	_, err := b.ReadFrom(r)
+	return b.Bytes(), err
 }
 
 // movingBody is a body that may take its time, but not stand still.

@@ -46,7 +46,7 @@ func (k *packer) pack(chunk []byte, offset int64) (entry, error) {
 	if k.zstd == nil {
 		var err error
 		// The frame needs no checksum of its own: the table has two.
-		k.zstd, err = zstd.NewWriter(nil, zstd.WithEncoderConcurrency(1), zstd.WithEncoderCRC(false),
+		k.zstd, err = zstd.NewWriter(nil, zstd.WithEncoderConcurrency(1), zstd.WithEncoderCRC(false), zstd.WithLowerEncoderMem(true),
 			zstd.WithWindowSize(storage.ChunkSize), zstd.WithEncoderLevel(zstd.SpeedFastest))
 		if err != nil {
 			return entry{}, fmt.Errorf("start zstd: %w", err)

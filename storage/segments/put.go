@@ -112,11 +112,9 @@ func (s *Store) write(group []*request) error {
 	if err != nil {
 		return err
 	}
-	n := 0
-	for _, r := range group {
-		n += len(r.blobs)
-	}
-	placed, written := make([]placement, 0, n), make(map[name]struct{}, n)
+	placed, written := s.placed[:0], s.written
+	clear(written)
+	defer func() { s.placed = placed[:0] }()
 	var b [recordHeaderSize]byte
 	for _, r := range group {
 		for i := range r.blobs {

@@ -28,6 +28,8 @@ type Store struct {
 	newest  uint32                    // the highest number a segment ever had
 	pending []location                // to be noted: they count no more
 	out     []byte                    // records on their way to the disk
+	placed  []placement               // of write, to be used again
+	written map[name]struct{}         // of write, too
 	damaged map[location]recordHeader // used by Open alone
 
 	// mu guards what readers see, for moments only; the holder of turn reads it
@@ -94,7 +96,7 @@ func openLocked(ctx context.Context, c Config, d *osDisk) (*Store, error) {
 func openOn(ctx context.Context, c Config, d disk, release func() error) (*Store, error) {
 	s := &Store{
 		config: c.withDefaults(), disk: d, release: release,
-		index: newIndex(), damaged: map[location]recordHeader{},
+		index: newIndex(), written: map[name]struct{}{}, damaged: map[location]recordHeader{},
 	}
 	if err := s.recover(ctx); err != nil {
 		s.closeFiles()
