@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"fmt"
 
+	"github.com/sheafgrid/sheaf/internal/signatures"
 	"github.com/sheafgrid/sheaf/internal/wire"
 	"github.com/sheafgrid/sheaf/task"
 )
@@ -38,11 +39,16 @@ type Envelope struct {
 	Purpose   Purpose        `msgpack:"p"`
 	Payload   []byte         `msgpack:"b,omitempty"`
 	Signature []byte         `msgpack:"g,omitempty"`
+
+	sum task.Digest // of one that was read: nobody changes it any more
 }
 
 // Sum covers everything but the signature; it is what is signed, and what two
 // requests of the same number are compared by.
 func (e *Envelope) Sum() task.Digest {
+	if !e.sum.IsZero() {
+		return e.sum
+	}
 	payload := task.Sum(e.Payload)
 	b := []byte("sheaf request 1\n")
 	b = binary.BigEndian.AppendUint16(b, e.Version)
@@ -66,10 +72,34 @@ func (e *Envelope) Sign(key ed25519.PrivateKey) {
 // Encode is the request as it is sent.
 func (e *Envelope) Encode() []byte { return wire.SealValue(FrameEnvelope, e) }
 
-// OpenEnvelope reads and verifies a request: size, form, version, the cluster
-// that it is for, signature. Its error is an *Error for the sender. Whether
-// the key is known, and what the payload says, is not looked at.
+// OpenEnvelope reads and verifies a request: what ReadEnvelope does, and the
+// signature.
 func OpenEnvelope(b []byte, cluster task.ClusterID) (*Envelope, error) {
+	e, err := ReadEnvelope(b, cluster)
+	if err != nil {
+		return nil, err
+	}
+	if s := e.Signed(); !s.Verify() {
+		return nil, e.BadSignature()
+	}
+	return e, nil
+}
+
+// Signed is what has to be verified of a request that was read.
+func (e *Envelope) Signed() signatures.Signed {
+	return signatures.Signed{Key: e.Key, Message: e.Sum(), Signature: [ed25519.SignatureSize]byte(e.Signature)}
+}
+
+// BadSignature is the refusal of a request whose signature is wrong.
+func (e *Envelope) BadSignature() *Error {
+	return Refuse(CodeBadSignature, "the signature is not that of key %s", e.Key)
+}
+
+// ReadEnvelope reads a request and checks its size, form and version, and the
+// cluster that it is for. The caller verifies its signature. The error is an
+// *Error for the sender. Whether the key is known, and what the payload says, is
+// not looked at. The request shares b's memory.
+func ReadEnvelope(b []byte, cluster task.ClusterID) (*Envelope, error) {
 	kind, payload, err := wire.Open(b, MaxEnvelope)
 	if err != nil {
 		return nil, Refuse(CodeMalformed, "the request cannot be read: %v", err)
@@ -93,10 +123,10 @@ func OpenEnvelope(b []byte, cluster task.ClusterID) (*Envelope, error) {
 	case e.Opened < 0:
 		return nil, Refuse(CodeMalformed, "the session was opened at a negative time")
 	}
-	sum := e.Sum()
-	if len(e.Signature) != ed25519.SignatureSize || !ed25519.Verify(e.Key[:], sum[:], e.Signature) {
-		return nil, Refuse(CodeBadSignature, "the signature is not that of key %s", e.Key)
+	if len(e.Signature) != ed25519.SignatureSize {
+		return nil, e.BadSignature()
 	}
+	e.sum = e.Sum()
 	return &e, nil
 }
 

@@ -1,6 +1,7 @@
 package protocol_test
 
 import (
+	"bytes"
 	"crypto/ed25519"
 	"errors"
 	"reflect"
@@ -45,7 +46,7 @@ func TestEnvelopeArrives(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if !reflect.DeepEqual(got, sent) || got.Sum() != sent.Sum() {
+	if !bytes.Equal(got.Encode(), sent.Encode()) || got.Sum() != sent.Sum() {
 		t.Errorf("sent %+v, got %+v", sent, got)
 	}
 	var x protocol.Exchange

@@ -75,8 +75,9 @@ type Config struct {
 
 // Server answers HTTP requests.
 type Server struct {
-	cfg Config
-	mux *http.ServeMux
+	cfg      Config
+	mux      *http.ServeMux
+	verifier verifier
 }
 
 // New makes a server; it is an http.Handler.

@@ -15,7 +15,10 @@ func (s *Server) serveRequest(w http.ResponseWriter, r *http.Request) {
 		s.reply(w, nil, err)
 		return
 	}
-	e, err := protocol.OpenEnvelope(body, s.cfg.Cluster)
+	e, err := protocol.ReadEnvelope(body, s.cfg.Cluster)
+	if err == nil && !s.verifier.verify(e.Signed()) {
+		err = e.BadSignature()
+	}
 	if err != nil {
 		s.reply(w, nil, err)
 		return
