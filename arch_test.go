@@ -21,7 +21,7 @@ const module = "github.com/sheafgrid/sheaf"
 
 // levels gives each package its level. Imports go strictly down.
 var levels = map[string]int{
-	"task": 0, "internal/wire": 0, "internal/fsutil": 0, "internal/freeport": 0,
+	"task": 0, "internal/wire": 0, "internal/signatures": 0, "internal/fsutil": 0, "internal/freeport": 0,
 
 	"validation": 1, "wasm": 1, "sheaves": 1, "protocol": 1, "storage": 1, "examples": 1,
 
@@ -52,7 +52,7 @@ var confined = map[string][]string{
 	"github.com/hashicorp/raft-wal":     {"coordinator/consensus"},
 	"go.etcd.io/bbolt":                  {"coordinator/consensus", "client/journal"},
 	"github.com/tetratelabs/wazero":     {"client/sandbox"},
-	"github.com/vmihailenco/msgpack/v5": {"internal/wire"},
+	"filippo.io/edwards25519":           {"internal/signatures"},
 	"net/http":                          {"client", "coordinator", "coordinator/blobs", "coordinator/httpapi", "coordinator/coordinatortest", "client/remote", "cmd/sheaf"},
 }
 

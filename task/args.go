@@ -59,14 +59,15 @@ func placeholderNames(known []placeholder) string {
 	return strings.Join(names, ", ")
 }
 
-// expandArgs replaces {name} by its value, and {{ and }} by single braces.
-// Arguments were validated before.
-func expandArgs(args []string, values map[string]string) []string {
+// expandArgs replaces {name} by its value, which value appends, and {{ and }} by
+// single braces. Arguments were validated before.
+func expandArgs(args []string, value func(b []byte, name string) []byte) []string {
 	out := make([]string, len(args))
+	var room [64]byte
 	for i, a := range args {
-		var b strings.Builder
-		walkArg(a, func(literal string) { b.WriteString(literal) }, func(name string, _ bool) { b.WriteString(values[name]) })
-		out[i] = b.String()
+		b := room[:0]
+		walkArg(a, func(literal string) { b = append(b, literal...) }, func(name string, _ bool) { b = value(b, name) })
+		out[i] = string(b)
 	}
 	return out
 }

@@ -45,3 +45,9 @@ func (r *reader) bytes() []byte {
 }
 
 func (r *reader) literal(s string) bool { return string(r.take(len(s))) == s && !r.bad }
+
+// appendText adds a text behind its length.
+func appendText(b []byte, v string) []byte {
+	b = binary.AppendUvarint(b, uint64(len(v)))
+	return append(b, v...)
+}

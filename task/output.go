@@ -40,7 +40,7 @@ func (l OutputList) Encode() []byte {
 	b := []byte(outputMagic)
 	b = binary.AppendUvarint(b, uint64(len(l)))
 	for _, f := range l {
-		b = appendBytes(b, []byte(f.Name))
+		b = appendText(b, f.Name)
 		b = binary.AppendUvarint(b, uint64(f.Size))
 		b = append(b, f.Digest[:]...)
 	}

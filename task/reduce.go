@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/binary"
 	"fmt"
+	"strconv"
 )
 
 // ReducePage describes one task of a reduction: the outputs of the level below
@@ -95,7 +96,12 @@ func (s *JobSpec) reduceTask(t Task, page []byte) (Task, error) {
 	next := from
 	r := s.Reduce
 	t.Program, t.Meter, t.Limits = r.Program, r.Meter, r.Limits
-	t.Args = expandArgs(r.Args, map[string]string{"index": fmt.Sprint(t.Index), "level": fmt.Sprint(t.Level)})
+	t.Args = expandArgs(r.Args, func(b []byte, name string) []byte {
+		if name == "level" {
+			return strconv.AppendUint(b, uint64(t.Level), 10)
+		}
+		return strconv.AppendUint(b, t.Index, 10)
+	})
 	for _, in := range p.Inputs {
 		if in.Index < next || in.Index >= to {
 			return Task{}, fmt.Errorf("task %d of level %d of job %s: %w: it lists task %d, its group is %d to %d",

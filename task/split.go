@@ -192,26 +192,34 @@ func (s *Split) placeholders() []placeholder {
 	return known
 }
 
-// values are the placeholders' values for task i.
-func (s *Split) values(i uint64) map[string]string {
-	v := map[string]string{"index": strconv.FormatUint(i, 10)}
+// value appends the value of a placeholder for task i. Names were validated
+// before.
+func (s *Split) value(b []byte, name string, i uint64) []byte {
+	if name == "index" {
+		return strconv.AppendUint(b, i, 10)
+	}
 	switch s.Kind {
 	case SplitRange:
 		from := s.Range.From + int64(i)*s.Range.Step
+		if name == "from" {
+			return strconv.AppendInt(b, from, 10)
+		}
 		to := s.Range.To
 		if uint64(to)-uint64(from) > uint64(s.Range.Step) {
 			to = from + s.Range.Step
 		}
-		v["from"], v["to"] = strconv.FormatInt(from, 10), strconv.FormatInt(to, 10)
+		return strconv.AppendInt(b, to, 10)
 	case SplitGrid:
 		for k := len(s.Grid) - 1; k >= 0; k-- {
-			a := s.Grid[k]
+			a := &s.Grid[k]
 			n := uint64(len(a.Values))
-			v[a.Name] = a.Values[i%n]
+			if a.Name == name {
+				return append(b, a.Values[i%n]...)
+			}
 			i /= n
 		}
 	}
-	return v
+	return b
 }
 
 // Task makes task i of a level. For a level that has an index (HasIndex) it
@@ -226,7 +234,7 @@ func (s *JobSpec) Task(job JobID, level uint8, i uint64, page []byte) (Task, err
 		return s.reduceTask(t, page)
 	}
 	t.Program, t.Meter, t.Limits = s.Program, s.Meter, s.Limits
-	t.Args = expandArgs(s.Args, s.Split.values(i))
+	t.Args = expandArgs(s.Args, func(b []byte, name string) []byte { return s.Split.value(b, name, i) })
 	for _, in := range s.Inputs {
 		t.Inputs = append(t.Inputs, InputRange{Path: in.Path, Blob: in.Blob, Length: in.Size, Digest: in.Blob})
 	}
@@ -243,7 +251,8 @@ func (s *JobSpec) Task(job JobID, level uint8, i uint64, page []byte) (Task, err
 // taskSeed depends on nothing but the specification, so that the same job,
 // submitted twice, has the same tasks and the same result root.
 func taskSeed(seed uint64, level uint8, i uint64) uint64 {
-	b := append([]byte("sheaf seed 1\n"), level)
+	b := make([]byte, 0, 32)
+	b = append(append(b, "sheaf seed 1\n"...), level)
 	b = binary.BigEndian.AppendUint64(b, seed)
 	b = binary.BigEndian.AppendUint64(b, i)
 	sum := Sum(b)

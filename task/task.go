@@ -28,7 +28,7 @@ type InputRange struct {
 // Sum is the task's checksum: it covers everything that decides its result
 // (T1). The coordinator and the client each compute it; a result names it.
 func (t *Task) Sum() Digest {
-	b := []byte("sheaf task 1\n")
+	b := append(make([]byte, 0, 256), "sheaf task 1\n"...)
 	b = append(b, t.Job[:]...)
 	b = append(b, t.Level)
 	b = binary.AppendUvarint(b, t.Index)
@@ -36,11 +36,11 @@ func (t *Task) Sum() Digest {
 	b = binary.AppendUvarint(b, uint64(t.Meter))
 	b = binary.AppendUvarint(b, uint64(len(t.Args)))
 	for _, a := range t.Args {
-		b = appendBytes(b, []byte(a))
+		b = appendText(b, a)
 	}
 	b = binary.AppendUvarint(b, uint64(len(t.Inputs)))
 	for _, in := range t.Inputs {
-		b = appendBytes(b, []byte(in.Path))
+		b = appendText(b, in.Path)
 		b = append(b, in.Blob[:]...)
 		b = binary.AppendUvarint(b, uint64(in.Offset))
 		b = binary.AppendUvarint(b, uint64(in.Length))
