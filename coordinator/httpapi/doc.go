@@ -77,12 +77,12 @@ type Config struct {
 type Server struct {
 	cfg      Config
 	mux      *http.ServeMux
-	verifier verifier
+	verifier *verifier
 }
 
 // New makes a server; it is an http.Handler.
 func New(cfg Config) *Server {
-	s := &Server{cfg: cfg, mux: http.NewServeMux()}
+	s := &Server{cfg: cfg, mux: http.NewServeMux(), verifier: newVerifier()}
 	s.mux.HandleFunc("POST "+protocol.PathRequests, s.serveRequest)
 	s.mux.HandleFunc("GET "+protocol.PathCluster, s.serveCluster)
 	s.mux.HandleFunc("GET "+protocol.PathNode, s.serveNode)

@@ -11,7 +11,7 @@ import (
 // Each of many requests at the same time hears what is true of its own
 // signature, whoever else's is wrong.
 func TestVerifierTellsThemApart(t *testing.T) {
-	var v verifier
+	v := newVerifier()
 	var wg sync.WaitGroup
 	for i := range 400 {
 		private := ed25519.NewKeyFromSeed(append(make([]byte, 30), byte(i), byte(i>>8)))
@@ -28,7 +28,7 @@ func TestVerifierTellsThemApart(t *testing.T) {
 		})
 	}
 	wg.Wait()
-	if v.busy || len(v.waiting) > 0 {
-		t.Errorf("busy: %v, waiting: %d", v.busy, len(v.waiting))
+	if v.led || len(v.waiting) > 0 {
+		t.Errorf("led: %v, waiting: %d", v.led, len(v.waiting))
 	}
 }
