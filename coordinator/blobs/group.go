@@ -20,6 +20,8 @@ type groups struct {
 	mu      sync.Mutex
 	waiting []*joined
 	running bool
+
+	recent recent // used by the round that runs
 }
 
 // joined is one caller's batch.
@@ -65,7 +67,11 @@ func (g *groups) round(ctx context.Context, background func(func())) {
 	}
 	// It is no longer for the caller alone: his going away must not stop it.
 	ctx = context.WithoutCancel(ctx)
+	all = g.recent.without(all)
 	err := g.put(ctx, all)
+	if err == nil {
+		g.recent.add(all)
+	}
 	for _, j := range group {
 		j.done <- err
 	}

@@ -91,3 +91,46 @@ func TestGroupOutlivesItsFirstCaller(t *testing.T) {
 		}
 	})
 }
+
+// What is stored already is not stored again, unless nothing else is: then it
+// takes its time.
+func TestGroupsStoreEachOnce(t *testing.T) {
+	grouped := func(group uint64, texts ...string) (batch []storage.Small) {
+		for _, text := range texts {
+			b := storage.SmallOf([]byte(text))
+			b.Group = group
+			batch = append(batch, b)
+		}
+		return batch
+	}
+	var stored [][]string
+	var fails error
+	g := &groups{put: func(_ context.Context, blobs []storage.Small) error {
+		var texts []string
+		for _, b := range blobs {
+			texts = append(texts, fmt.Sprint(b.Group, string(b.Bytes)))
+		}
+		stored = append(stored, texts)
+		return fails
+	}}
+	for _, step := range []struct {
+		batch []storage.Small
+		err   error
+		want  string
+	}{
+		{grouped(1, "a", "b", "a"), nil, "[1a 1b]"},
+		{grouped(1, "b", "c"), nil, "[1c]"},
+		{grouped(1, "a", "c"), nil, "[1a 1c]"},                     // nothing else is there to be stored
+		{append(grouped(2, "a"), grouped(1, "a")...), nil, "[2a]"}, // in another group it is another blob
+		{grouped(1, "d"), errors.New("broken"), "[1d]"},
+		{grouped(1, "a", "d"), nil, "[1d]"}, // it failed
+		{grouped(0, "e"), nil, "[0e]"},
+		{grouped(0, "e", "f"), nil, "[0e 0f]"}, // may have been deleted meanwhile
+	} {
+		stored, fails = nil, step.err
+		err := g.join(t.Context(), step.batch, func(fn func()) { fn() })
+		if !errors.Is(err, step.err) || len(stored) != 1 || fmt.Sprint(stored[0]) != step.want {
+			t.Errorf("stored %v (%v), want %s (%v)", stored, err, step.want, step.err)
+		}
+	}
+}

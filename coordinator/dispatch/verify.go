@@ -70,8 +70,9 @@ func (d *Dispatcher) verifyResult(ctx context.Context, c *contact, r *protocol.R
 		return fmt.Errorf("a trap leaves no outputs"), nil
 	}
 	at.list.Group = state.OutputGroup(at.task.stage, at.task.i)
-	if at.held {
-		return nil, nil // the same list passed what follows, for the same task
+	if at.held { // the same list passed what follows, for the same task
+		c.outputs = append(c.outputs, at.list) // so that the answer takes as long as another's (T3)
+		return nil, nil
 	}
 	list, err := task.DecodeOutputList(r.Outputs)
 	if err != nil {
