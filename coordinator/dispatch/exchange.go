@@ -159,7 +159,8 @@ func lost(s *state.State, id task.HostID, x *protocol.Exchange) []task.AttemptID
 // propose picks tasks for the host and puts the whole exchange through the log.
 func (d *Dispatcher) propose(ctx context.Context, c *contact) (state.Answer, error) {
 	picks, overlay := d.pick(c)
-	defer d.settle(overlay, picks, c.host)
+	applied := false
+	defer func() { d.settle(overlay, picks, applied, c.host) }()
 	cmd := &state.Exchange{Request: c.request, Reports: c.reports, Dropped: c.dropped}
 	if c.exchange.Facts != c.facts {
 		cmd.Facts = &c.exchange.Facts
@@ -178,6 +179,7 @@ func (d *Dispatcher) propose(ctx context.Context, c *contact) (state.Answer, err
 	if r.Answer.Error != nil {
 		return state.Answer{}, r.Answer.Error
 	}
+	applied = len(r.Answer.Attempts) == len(picks)
 	return r.Answer, nil
 }
 
@@ -204,14 +206,14 @@ func (d *Dispatcher) pick(c *contact) ([]schedule.Pick, *schedule.Overlay) {
 	return picks, d.overlay
 }
 
-func (d *Dispatcher) settle(o *schedule.Overlay, picks []schedule.Pick, h schedule.Host) {
+func (d *Dispatcher) settle(o *schedule.Overlay, picks []schedule.Pick, applied bool, h schedule.Host) {
 	if len(picks) == 0 {
 		return
 	}
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.node.View(func(s *state.State) {
-		o.Settle(picks, func(id task.StageID) task.ProjectID {
+		o.Settle(picks, applied, func(id task.StageID) task.ProjectID {
 			j, _ := s.Job(s.Stage(id).Job)
 			return j.Project
 		}, h)

@@ -1,6 +1,11 @@
 package schedule
 
-import "github.com/sheafgrid/sheaf/task"
+import (
+	"math"
+	"slices"
+
+	"github.com/sheafgrid/sheaf/task"
+)
 
 // Overlay is what was picked and has not been seen applied: it is laid over
 // the view, so that the next pick does not choose the same again. It belongs
@@ -24,9 +29,13 @@ type stagePicks struct {
 // and may want further attempts, in the order of their first pick. What is in
 // it needlessly is dropped when it is looked at.
 type begun struct {
-	order []uint64
-	in    map[uint64]bool
+	order []uint64       // dropped ones are gone
+	place map[uint64]int // in order
+	holes int            // places of dropped ones
 }
+
+// gone stands where a task was that was dropped: no task has this number.
+const gone = math.MaxUint64
 
 // NewOverlay is an empty overlay.
 func NewOverlay() *Overlay {
@@ -52,7 +61,7 @@ func (o *Overlay) pending(stage task.StageID) int {
 func (o *Overlay) add(p Pick, j *candidate, h Host) {
 	x := j.picked
 	if x.given == nil {
-		x.given, x.begun.in = map[uint64][]task.AccountID{}, map[uint64]bool{}
+		x.given, x.begun.place = map[uint64][]task.AccountID{}, map[uint64]int{}
 		o.stages[p.Stage] = x
 	}
 	accounts, ok := x.given[p.Index]
@@ -69,12 +78,18 @@ func (o *Overlay) add(p Pick, j *candidate, h Host) {
 	o.hosts[h.ID]++
 }
 
-// Settle forgets picks of one host that were applied, refused or given up.
-func (o *Overlay) Settle(picks []Pick, project func(task.StageID) task.ProjectID, h Host) {
+// Settle forgets picks of one host: all of them were applied, or else some may
+// have to be made again.
+func (o *Overlay) Settle(picks []Pick, applied bool, project func(task.StageID) task.ProjectID, h Host) {
 	for _, p := range picks {
 		x := o.stages[p.Stage]
 		if x == nil || !x.settle(p.Index, h.Account) {
 			continue
+		}
+		if !applied {
+			x.begun.add(p.Index)
+		} else if len(x.given[p.Index]) == 0 {
+			x.begun.drop(p.Index)
 		}
 		drop(o.projects, project(p.Stage))
 		drop(o.hosts, h.ID)
@@ -103,43 +118,61 @@ func (x *stagePicks) settle(i uint64, account task.AccountID) bool {
 		x.given[i] = accounts
 	}
 	x.pending--
-	x.begun.add(i) // if it was not applied it is to be picked again
 	return true
 }
 
 func (b *begun) add(i uint64) {
-	if !b.in[i] {
-		b.in[i] = true
+	if _, ok := b.place[i]; !ok {
+		b.place[i] = len(b.order)
 		b.order = append(b.order, i)
 	}
 }
 
+func (b *begun) drop(i uint64) {
+	if k, ok := b.place[i]; ok {
+		delete(b.place, i)
+		b.order[k] = gone
+		b.holes++
+	}
+}
+
+// close fills holes up where they are many.
+func (b *begun) close() {
+	if b.holes*2 <= len(b.order) {
+		return
+	}
+	b.order = slices.DeleteFunc(b.order, func(i uint64) bool { return i == gone })
+	b.holes = 0
+	for k, i := range b.order {
+		b.place[i] = k
+	}
+}
+
 // further finds a task at or above the stage's cursor that was begun and wants
-// a further attempt by the account; others says that some do by another one.
-func (x *stagePicks) further(v View, j *JobFacts, account task.AccountID) (i uint64, found, others bool) {
-	b := &x.begun
-	kept, n := 0, 0
-	for n < len(b.order) && kept < maxScan && !found {
-		i = b.order[n]
-		n++
-		wants, taken := 0, false
-		if i >= j.Cursor {
-			wants, taken = x.at(v, j, i, account)
-		}
-		if wants <= 0 {
-			delete(b.in, i)
+// a further attempt by the account. It goes on where the last look of this
+// contact ended, and notes whether some are for other accounts only.
+func (j *candidate) further(v View, account task.AccountID) (uint64, bool) {
+	b := &j.picked.begun
+	for ; j.place < len(b.order) && j.seen < maxScan; j.place++ {
+		i := b.order[j.place]
+		if i == gone {
 			continue
 		}
-		b.order[kept] = i
-		kept++
-		if taken {
-			others = true
-		} else {
-			found = true
+		wants, taken := 0, false
+		if i >= j.Cursor {
+			wants, taken = j.picked.at(v, &j.JobFacts, i, account)
+		}
+		switch {
+		case wants <= 0:
+			b.drop(i)
+		case !taken:
+			return i, true
+		default:
+			j.others = true
+			j.seen++
 		}
 	}
-	b.order = append(b.order[:kept], b.order[n:]...)
-	return i, found, others
+	return 0, false
 }
 
 // at is how many attempts a task wants beyond those picked, and whether the

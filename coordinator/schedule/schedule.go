@@ -64,7 +64,7 @@ const maxScan = 256
 
 // maxAhead bounds how far untouched tasks are handed out beyond those that
 // were applied, as Apply does.
-const maxAhead = 4096
+const maxAhead = 65_536
 
 // For chooses up to want tasks for a host, and says why when there are fewer.
 // Tasks that wait for a further attempt come before untouched ones, so that
@@ -84,6 +84,7 @@ func For(v View, o *Overlay, h Host, want int, rnd func(n uint64) uint64) ([]Pic
 		j := &jobs[k]
 		if j.picked == nil {
 			j.picked = o.of(j.Stage)
+			j.picked.begun.close()
 			j.look = rnd(max(j.Cursor, 1))
 		}
 		pick, why := pickFrom(v, h, j)
@@ -112,6 +113,10 @@ type candidate struct {
 	// round: it never looks at the same one twice.
 	look, start uint64
 	begun, past bool
+	// Where the look among those begun goes on, how many for others it has
+	// passed, and whether there are any.
+	place, seen int
+	others      bool
 }
 
 // candidates are the jobs that the host may compute at all.
@@ -167,12 +172,8 @@ func pickFrom(v View, h Host, j *candidate) (Pick, task.Reason) {
 	}
 	// Tasks of this stage that were picked and not applied yet lie above the
 	// cursor. They may want further attempts of other accounts.
-	i, found, others := j.picked.further(v, &j.JobFacts, h.Account)
-	if found {
+	if i, ok := j.further(v, h.Account); ok {
 		return Pick{j.Stage, i}, task.ReasonNone
-	}
-	if _, ok := v.Waiting(j.Stage, 0); ok {
-		others = true // a task waits, for other accounts than this
 	}
 	next := max(j.Cursor, j.picked.cursor)
 	switch {
@@ -180,8 +181,9 @@ func pickFrom(v View, h Host, j *candidate) (Pick, task.Reason) {
 		return Pick{j.Stage, next}, task.ReasonNone
 	case next < j.Count:
 		return Pick{}, task.ReasonOverloaded
-	case others:
-		return Pick{}, task.ReasonAllGiven
+	}
+	if _, ok := v.Waiting(j.Stage, 0); ok || j.others {
+		return Pick{}, task.ReasonAllGiven // tasks wait, for other accounts than this
 	}
 	return Pick{}, task.ReasonInFlight
 }

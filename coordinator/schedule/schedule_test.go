@@ -135,9 +135,9 @@ func TestOverlayKeepsPicksApart(t *testing.T) {
 		t.Errorf("picked %v, %v, %v; want 3, 3, none", first, second, third)
 	}
 	project := func(task.StageID) task.ProjectID { return 1 }
-	o.Settle(first, project, host(1))
-	o.Settle(second, project, host(2))
-	o.Settle(second, project, host(2)) // once more: nothing is left to forget
+	o.Settle(first, true, project, host(1))
+	o.Settle(second, true, project, host(2))
+	o.Settle(second, true, project, host(2)) // once more: nothing is left to forget
 	if o.Len() != 0 {
 		t.Errorf("%d picks are left", o.Len())
 	}

@@ -9,7 +9,7 @@ import (
 
 // maxAhead is how far beyond a stage's cursor a pick may lie: the records in
 // between are made, and wait.
-const maxAhead = ChunkTasks
+const maxAhead = 16 * ChunkTasks
 
 // attemptID is how the world names the attempt in a slot.
 func attemptID(slot uint32, a *Attempt) task.AttemptID {
