@@ -29,7 +29,7 @@ import (
 type loadFlags struct {
 	Nodes     int    `help:"Coordinators." default:"3"`
 	Replicate int    `help:"Hosts that each task is given to." default:"2"`
-	Hosts     int    `help:"Simulated hosts, each of an account of its own." default:"64"`
+	Hosts     int    `help:"Simulated hosts, each of an account of its own." default:"512"`
 	Dir       string `help:"Folder on the disk to be measured; the coordinators' data goes into a folder of its own in it. Default: where the system keeps temporary files." type:"path" placeholder:"DIR"`
 }
 

@@ -7,6 +7,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"runtime/debug"
 
 	"github.com/sheafgrid/sheaf/client/identity"
 	"github.com/sheafgrid/sheaf/coordinator"
@@ -44,8 +45,16 @@ if it is lost for good, put another one in its place, under a new name, before t
     sheaf coordinator --data n4 --listen 127.0.0.1:7714 --join http://127.0.0.1:7711 --replace NAME`
 }
 
+// garbage is by how many percent a coordinator's memory may grow before what is
+// unused is collected. Most of what it allocates lives for one request; its live
+// memory is small, so that collecting half as often costs little.
+const garbage = 200
+
 // Run runs a node until it is interrupted or fails.
 func (c *coordinatorCommand) Run(a *app) error {
+	if os.Getenv("GOGC") == "" {
+		debug.SetGCPercent(garbage)
+	}
 	level := slog.LevelInfo
 	if c.Verbose {
 		level = slog.LevelDebug

@@ -1,8 +1,9 @@
 package blobs
 
 import (
+	"encoding/binary"
+
 	"github.com/sheafgrid/sheaf/storage"
-	"github.com/sheafgrid/sheaf/task"
 )
 
 // recent remembers blobs that were stored on a majority a moment ago. Hosts that
@@ -15,9 +16,15 @@ type recent struct {
 	now, before map[recentName]struct{} // before is forgotten when now is full
 }
 
-type recentName struct {
-	group  uint64
-	digest task.Digest
+// recentName is 128 bits of a digest, with the group: nobody can find another
+// blob with the same.
+type recentName struct{ high, low uint64 }
+
+func nameOf(b *storage.Small) recentName {
+	return recentName{
+		high: binary.LittleEndian.Uint64(b.Digest[:]) ^ b.Group*0x9e3779b97f4a7c15,
+		low:  binary.LittleEndian.Uint64(b.Digest[8:]),
+	}
 }
 
 // maxRecent is how many blobs each of the two maps has.
@@ -30,11 +37,13 @@ func (r *recent) without(blobs []storage.Small) []storage.Small {
 	seen := make(map[recentName]struct{}, len(blobs))
 	kept := blobs[:0:0]
 	for i := range blobs {
-		n := recentName{blobs[i].Group, blobs[i].Digest}
-		if _, twice := seen[n]; twice || r.has(n) {
-			continue
+		n := nameOf(&blobs[i])
+		if blobs[i].Group != 0 {
+			if _, twice := seen[n]; twice || r.has(n) {
+				continue
+			}
+			seen[n] = struct{}{}
 		}
-		seen[n] = struct{}{}
 		kept = append(kept, blobs[i])
 	}
 	if len(kept) == 0 {
@@ -58,7 +67,7 @@ func (r *recent) add(blobs []storage.Small) {
 	}
 	for i := range blobs {
 		if blobs[i].Group != 0 {
-			r.now[recentName{blobs[i].Group, blobs[i].Digest}] = struct{}{}
+			r.now[nameOf(&blobs[i])] = struct{}{}
 		}
 	}
 }

@@ -40,7 +40,8 @@ func Open(cfg Config) (*Node, error) {
 	n := &Node{cfg: cfg, fatal: newLatch(), queue: newQueue()}
 	n.fsm = newFSM(n.fatal)
 	n.guard = newGuard(cfg.Stores, n.fatal)
-	log, err := raft.NewLogCache(512, n.guard)
+	// The entries that followers ask for next; each may have 256 KiB.
+	log, err := raft.NewLogCache(64, n.guard)
 	if err != nil {
 		return nil, fmt.Errorf("consensus: %w", err)
 	}

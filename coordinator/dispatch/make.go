@@ -40,7 +40,7 @@ type made struct {
 	places [madePlaces]atomic.Pointer[whole]
 }
 
-const madePlaces = 1 << 14
+const madePlaces = 1 << 15
 
 func (m *made) place(a *assigned) *atomic.Pointer[whole] {
 	return &m.places[(a.i+uint64(a.stage)*0x9e3779b97f4a7c15)%madePlaces]

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"crypto/sha256"
+	"encoding/binary"
 	"fmt"
 	"io"
 
@@ -20,16 +21,25 @@ const maxBuffered = 32 << 20
 // packing is a pack in the making.
 type packing struct {
 	blobs  Blobs
-	bodies map[task.Digest][]byte // of the chunk, as far as they fit into memory
+	bodies map[uint64]gathered // of the chunk, as far as they fit into memory, by 64 bits of their digests
 	parts  []sheaves.PackPart
 	order  []task.OutputFile // what comes after the header
 }
+
+// gathered is a blob that this node keeps. Where two have the same 64 bits, one
+// is read by itself.
+type gathered struct {
+	digest task.Digest
+	body   []byte
+}
+
+func short(d task.Digest) uint64 { return binary.LittleEndian.Uint64(d[:]) }
 
 // pack puts the lists of outputs of a chunk's accepted results, and what is
 // small of the outputs, into one blob on a majority. Where there is nothing to
 // keep its digest is zero.
 func (s *Sweeper) pack(ctx context.Context, stage task.StageID, chunk uint64, kept *sheaves.Sheaf) (task.Digest, error) {
-	p := packing{blobs: s.blobs, bodies: make(map[task.Digest][]byte, 2*len(kept.Tasks))}
+	p := packing{blobs: s.blobs, bodies: make(map[uint64]gathered, 2*len(kept.Tasks))}
 	if err := p.gather(ctx, state.OutputGroup(stage, chunk*state.ChunkTasks)); err != nil {
 		return task.Digest{}, err
 	}
@@ -56,7 +66,7 @@ func (p *packing) gather(ctx context.Context, group uint64) error {
 			room = make([]byte, 0, max(256<<10, len(body)))
 		}
 		room = append(room, body...)
-		p.bodies[d] = room[len(room)-len(body):]
+		p.bodies[short(d)] = gathered{d, room[len(room)-len(body):]}
 		return nil
 	})
 }
@@ -89,8 +99,8 @@ func (p *packing) add(ctx context.Context, t *sheaves.Task) error {
 
 // read returns a blob from memory, this node's disk or a peer's.
 func (p *packing) read(ctx context.Context, digest task.Digest, limit int64) ([]byte, error) {
-	if b, ok := p.bodies[digest]; ok {
-		return b, nil
+	if g, ok := p.bodies[short(digest)]; ok && g.digest == digest {
+		return g.body, nil
 	}
 	return p.blobs.ReadOutput(ctx, digest, limit)
 }

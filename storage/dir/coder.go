@@ -53,15 +53,38 @@ func (k *packer) pack(chunk []byte, offset int64) (entry, error) {
 		}
 	}
 	start := len(k.out)
-	k.out = k.zstd.EncodeAll(chunk, k.out)
 	e := entry{offset: offset, encoding: encodingZstd, sum: task.Sum(chunk)}
-	if worth := len(chunk) - len(chunk)/16; len(k.out)-start >= worth {
+	if k.promises(chunk) {
+		k.out = k.zstd.EncodeAll(chunk, k.out)
+	}
+	if worth := len(chunk) - len(chunk)/16; len(k.out) == start || len(k.out)-start >= worth {
 		k.out = append(k.out[:start], chunk...)
 		e.encoding = encodingRaw
 	}
 	stored := k.out[start:]
 	e.length, e.crc = len(stored), crc32.Checksum(stored, castagnoli)
 	return e, nil
+}
+
+// A chunk of several probes is compressed only if a part out of its middle
+// becomes smaller by a third: what is mostly digests would become smaller by a
+// little, and cost three nodes the time of all else that is done with it.
+const (
+	probe     = 8 << 10
+	probeFrom = 8 * probe
+)
+
+// promises reports whether a chunk is worth compressing.
+func (k *packer) promises(chunk []byte) bool {
+	if len(chunk) < probeFrom {
+		return true
+	}
+	middle := len(chunk) / 2
+	end := len(k.out)
+	k.out = k.zstd.EncodeAll(chunk[middle:middle+probe], k.out)
+	size := len(k.out) - end
+	k.out = k.out[:end]
+	return size < probe*2/3
 }
 
 // unpacker reads and expands chunks, one at a time. Its parts are made on

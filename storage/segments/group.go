@@ -67,15 +67,10 @@ func (s *Store) EachOf(ctx context.Context, group uint64, fn func(digest task.Di
 	s.mu.RLock()
 	places := s.index.places(group)
 	s.mu.RUnlock()
-	slices.SortFunc(places, func(a, b location) int {
-		if a.segment != b.segment {
-			return int(int64(a.segment) - int64(b.segment))
-		}
-		return int(int64(a.offset) - int64(b.offset))
-	})
+	slices.Sort(places)
 	for len(places) > 0 {
 		n := 1
-		for n < len(places) && places[n].segment == places[0].segment {
+		for n < len(places) && places[n]>>32 == places[0]>>32 {
 			n++
 		}
 		if err := s.eachAt(ctx, places[:n], group, fn); err != nil {
@@ -86,10 +81,11 @@ func (s *Store) EachOf(ctx context.Context, group uint64, fn func(digest task.Di
 	return nil
 }
 
-// eachAt reads records of one segment, in windows.
-func (s *Store) eachAt(ctx context.Context, places []location, group uint64, fn func(task.Digest, []byte) error) error {
+// eachAt reads records of one segment, in windows. A place is the segment's
+// number, in the upper 32 bits, and the offset.
+func (s *Store) eachAt(ctx context.Context, places []uint64, group uint64, fn func(task.Digest, []byte) error) error {
 	s.mu.RLock()
-	g := s.segment(places[0].segment)
+	g := s.segment(uint32(places[0] >> 32))
 	var size int64
 	if g != nil {
 		g.users.Add(1)
@@ -102,32 +98,41 @@ func (s *Store) eachAt(ctx context.Context, places []location, group uint64, fn 
 	defer g.leave()
 	buf := make([]byte, min(window, size))
 	base, have := int64(0), int64(0) // what buf holds
-	for _, at := range places {
+	for _, p := range places {
 		if err := ctx.Err(); err != nil {
 			return s.about(err)
 		}
+		at := location{segment: g.number, offset: uint32(p)}
 		offset := int64(at.offset)
-		if offset < base || offset+recordHeaderSize > base+have || !holds(buf[offset-base:have], at) && offset != base {
+		h, body := whole(buf, base, have, at)
+		if body == nil && (offset != base || have == 0) {
 			n, err := g.file.ReadAt(buf, offset)
 			if err != nil && !errors.Is(err, io.EOF) {
 				return fmt.Errorf("segments %s: %s: %w", s.config.Path, segmentName(g.number), err)
 			}
 			base, have = offset, int64(n)
+			h, body = whole(buf, base, have, at)
 		}
-		b := buf[offset-base : have]
-		h, ok := parseHeader(b, at)
-		if !ok || h.group != group || int64(len(b)) < h.size() || !h.matches(b[recordHeaderSize:h.size()]) {
+		if body == nil || h.group != group || !h.matches(body) {
 			continue
 		}
-		if err := fn(h.digest, b[recordHeaderSize:h.size()]); err != nil {
+		if err := fn(h.digest, body); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// holds reports whether b has the whole record that begins at its front.
-func holds(b []byte, at location) bool {
-	h, ok := parseHeader(b, at)
-	return ok && int64(len(b)) >= h.size()
+// whole is the record at a place, if all of it is among the have bytes of buf,
+// which begin at base in the segment. Its body is nil if it is not.
+func whole(buf []byte, base, have int64, at location) (h recordHeader, body []byte) {
+	from := int64(at.offset) - base
+	if from < 0 || from+recordHeaderSize > have {
+		return h, nil
+	}
+	h, ok := parseHeader(buf[from:have], at)
+	if !ok || from+h.size() > have {
+		return h, nil
+	}
+	return h, buf[from+recordHeaderSize : from+h.size()]
 }
