@@ -69,8 +69,8 @@ func (g *groups) round(ctx context.Context, background func(func())) {
 	ctx = context.WithoutCancel(ctx)
 	all = g.recent.without(all)
 	err := g.put(ctx, all)
-	if err == nil {
-		g.recent.add(all)
+	if err != nil {
+		g.recent.forget()
 	}
 	for _, j := range group {
 		j.done <- err

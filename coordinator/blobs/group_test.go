@@ -123,7 +123,7 @@ func TestGroupsStoreEachOnce(t *testing.T) {
 		{grouped(1, "a", "c"), nil, "[1a 1c]"},                     // nothing else is there to be stored
 		{append(grouped(2, "a"), grouped(1, "a")...), nil, "[2a]"}, // in another group it is another blob
 		{grouped(1, "d"), errors.New("broken"), "[1d]"},
-		{grouped(1, "a", "d"), nil, "[1d]"}, // it failed
+		{grouped(1, "a", "d"), nil, "[1a 1d]"}, // after a failure nothing is known
 		{grouped(0, "e"), nil, "[0e]"},
 		{grouped(0, "e", "f"), nil, "[0e 0f]"}, // may have been deleted meanwhile
 	} {

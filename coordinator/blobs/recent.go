@@ -11,38 +11,42 @@ import (
 // what comes is there already.
 //
 // It remembers blobs that belong to a group only, which nobody deletes before
-// they are packed.
+// they are packed. A blob has one place, which it shares with others; the one
+// that came last is there.
 type recent struct {
-	now, before map[recentName]struct{} // before is forgotten when now is full
+	places []recentName // nil before the first
 }
 
 // recentName is 128 bits of a digest, with the group: nobody can find another
 // blob with the same.
 type recentName struct{ high, low uint64 }
 
+const recentPlaces = 32 << 10
+
 func nameOf(b *storage.Small) recentName {
 	return recentName{
 		high: binary.LittleEndian.Uint64(b.Digest[:]) ^ b.Group*0x9e3779b97f4a7c15,
-		low:  binary.LittleEndian.Uint64(b.Digest[8:]),
+		low:  binary.LittleEndian.Uint64(b.Digest[8:]) ^ b.Group,
 	}
 }
 
-// maxRecent is how many blobs each of the two maps has.
-const maxRecent = 16 << 10
-
-// without returns the blobs of a batch that have to be stored, each once. What
-// would take no time if nothing were left is stored again: a host must not see
-// by the clock that another one has returned the same (T3).
+// without returns the blobs of a batch that have to be stored, each once, and
+// remembers them: where they cannot be stored, forget must be called. What would
+// take no time if nothing were left is stored again: a host must not see by the
+// clock that another one has returned the same (T3).
 func (r *recent) without(blobs []storage.Small) []storage.Small {
-	seen := make(map[recentName]struct{}, len(blobs))
-	kept := blobs[:0:0]
+	if r.places == nil {
+		r.places = make([]recentName, recentPlaces)
+	}
+	kept := make([]storage.Small, 0, len(blobs))
 	for i := range blobs {
-		n := nameOf(&blobs[i])
 		if blobs[i].Group != 0 {
-			if _, twice := seen[n]; twice || r.has(n) {
+			n := nameOf(&blobs[i])
+			place := &r.places[n.low%recentPlaces]
+			if *place == n {
 				continue
 			}
-			seen[n] = struct{}{}
+			*place = n
 		}
 		kept = append(kept, blobs[i])
 	}
@@ -52,22 +56,5 @@ func (r *recent) without(blobs []storage.Small) []storage.Small {
 	return kept
 }
 
-func (r *recent) has(n recentName) bool {
-	if _, ok := r.now[n]; ok {
-		return true
-	}
-	_, ok := r.before[n]
-	return ok
-}
-
-// add remembers blobs that were stored.
-func (r *recent) add(blobs []storage.Small) {
-	if len(r.now)+len(blobs) > maxRecent || r.now == nil {
-		r.now, r.before = make(map[recentName]struct{}, maxRecent), r.now
-	}
-	for i := range blobs {
-		if blobs[i].Group != 0 {
-			r.now[nameOf(&blobs[i])] = struct{}{}
-		}
-	}
-}
+// forget forgets everything.
+func (r *recent) forget() { clear(r.places) }

@@ -40,6 +40,7 @@ func short(d task.Digest) uint64 { return binary.LittleEndian.Uint64(d[:]) }
 // keep its digest is zero.
 func (s *Sweeper) pack(ctx context.Context, stage task.StageID, chunk uint64, kept *sheaves.Sheaf) (task.Digest, error) {
 	p := packing{blobs: s.blobs, bodies: make(map[uint64]gathered, 2*len(kept.Tasks))}
+	p.parts, p.order = make([]sheaves.PackPart, 0, len(kept.Tasks)), make([]task.OutputFile, 0, 2*len(kept.Tasks))
 	if err := p.gather(ctx, state.OutputGroup(stage, chunk*state.ChunkTasks)); err != nil {
 		return task.Digest{}, err
 	}
