@@ -45,7 +45,6 @@ type Config struct {
 	Cluster task.ClusterID
 	Program []byte // a WebAssembly program that the cluster accepts
 	Steps   int    // operations that each client begins, before it finishes
-	Hosts   int    // at most maxHosts
 
 	// Expiry says that attempts may expire, because clocks jump. Without it an
 	// attempt that was handed out is good to the end.

@@ -97,7 +97,7 @@ func run(t *testing.T, f fault, seed uint64) *histories.History {
 	c := coordinatortest.NewOn(t, f.nodes, coordinatortest.NewNetwork(seed))
 	defer c.Stop()
 	rnd := rand.New(rand.NewPCG(seed, 3))
-	cfg := histories.Config{Seed: seed, Cluster: clusterID, Program: program(t), Steps: 25, Hosts: 3 + rnd.IntN(2), Expiry: f.expiry}
+	cfg := histories.Config{Seed: seed, Cluster: clusterID, Program: program(t), Steps: 25, Expiry: f.expiry}
 	h, err := histories.Run(t.Context(), cfg, inMemory{c}, func(ctx context.Context) error {
 		f.do(ctx, c, rnd)
 		c.Net.Heal()

@@ -13,10 +13,17 @@ import (
 // host is a volunteer that computes in no time.
 type host struct {
 	*party
-	place   int // in a job's state
+	number  int // its place in a job's state
 	account ed25519.PrivateKey
 	held    []held
 	told    []held // reported and accepted; sometimes reported again
+	gaveUp  map[place]bool
+}
+
+// place is a task of a job.
+type place struct {
+	job   *job
+	index int
 }
 
 // held is an attempt that the host has.
@@ -37,7 +44,7 @@ var facts = protocol.HostFacts{Client: "history", OS: "linux", Arch: "amd64", Co
 
 func (h *host) enrol(ctx context.Context) error {
 	return h.do(ctx, protocol.PurposeEnrol, protocol.Enrol{
-		Account: protocol.PublicKey(h.account), AccountName: fmt.Sprint("account-", h.place), HostName: fmt.Sprint("host-", h.place),
+		Account: protocol.PublicKey(h.account), AccountName: fmt.Sprint("account-", h.number), HostName: fmt.Sprint("host-", h.number),
 		Certificate: protocol.Certify(h.account, h.public()), Facts: facts,
 	})
 }
@@ -85,7 +92,7 @@ func (h *host) exchange(ctx context.Context, diligent bool) error {
 		return err
 	}
 	if r.Error != nil {
-		h.run.problem("an exchange of host %d was refused: %v", h.place, r.Error)
+		h.run.problem("an exchange of host %d was refused: %v", h.number, r.Error)
 		return nil
 	}
 	h.hear(call, said, r.Exchange)
@@ -121,7 +128,8 @@ type saying struct {
 func (h *host) say(x *protocol.Exchange, diligent bool) (said []saying) {
 	for _, a := range h.held {
 		switch n := h.rnd.IntN(20); {
-		case n == 0 && !diligent:
+		case n == 0 && !diligent && !h.gaveUp[place{a.job, a.index}]: // twice, and it would not be asked again for long
+			h.gaveUp[place{a.job, a.index}] = true
 			said = append(said, saying{a, true})
 			x.Reports = append(x.Reports, protocol.Report{Attempt: a.attempt, Failure: protocol.FailureAbandoned})
 		case n < 14 || diligent:
@@ -179,15 +187,15 @@ func (h *host) hear(call int64, said []saying, r *protocol.ExchangeReply) {
 			p.given = append(p.given, given{r.Attempts[i].ID, int(r.Attempts[i].Task.Index)})
 		}
 	}
-	client := publishers + h.place
+	client := publishers + h.number
 	for _, j := range order {
 		p := about[j]
 		if len(p.reports)+len(p.given) > 0 {
-			h.run.record(client, call, operation{kind: opReport, job: j, host: h.place, reports: p.reports, expiry: h.run.cfg.Expiry},
+			h.run.record(client, call, operation{kind: opReport, job: j, host: h.number, reports: p.reports, expiry: h.run.cfg.Expiry},
 				answer{acks: p.acks, given: p.given, returned: -1})
 		}
 		if p.told > 0 {
-			h.run.record(client, call, operation{kind: opTold, job: j, host: h.place, expiry: h.run.cfg.Expiry}, answer{told: p.told, returned: -1})
+			h.run.record(client, call, operation{kind: opTold, job: j, host: h.number, expiry: h.run.cfg.Expiry}, answer{told: p.told, returned: -1})
 		}
 	}
 }
@@ -209,7 +217,7 @@ func (h *host) settle(s saying, ack protocol.Ack) {
 	h.told = append(h.told, s.held)
 	h.run.mu.Lock()
 	defer h.run.mu.Unlock()
-	h.run.accepted = append(h.run.accepted, result{s.job, s.index, h.place})
+	h.run.accepted = append(h.run.accepted, result{s.job, s.index, h.number})
 }
 
 func (h *host) drop(id task.AttemptID) {

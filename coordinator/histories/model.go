@@ -10,7 +10,9 @@ import (
 	"github.com/sheafgrid/sheaf/task"
 )
 
-// Bounds of one history, so that a job's state is a small value.
+// Bounds of one history, so that a job's state is a small value. A task asks
+// for up to three hosts: one may be out of the question for it, because it gave
+// the task back.
 const (
 	maxHosts = 4
 	maxTasks = 5

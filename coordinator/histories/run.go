@@ -33,9 +33,6 @@ const publishers = 2
 // told. fault gets a context that ends with the clients, and must have mended
 // what it did when it returns.
 func Run(ctx context.Context, cfg Config, c Cluster, fault func(context.Context) error) (*History, error) {
-	if cfg.Hosts < 3 || cfg.Hosts > maxHosts {
-		return nil, fmt.Errorf("a history with %d hosts: want 3 to %d", cfg.Hosts, maxHosts)
-	}
 	r := &run{cfg: cfg, cluster: c, rnd: rand.New(rand.NewPCG(cfg.Seed, 7))}
 	r.ctx, r.cancel = context.WithCancelCause(ctx)
 	defer r.cancel(nil)
@@ -101,15 +98,15 @@ func (r *run) prepare() error {
 	for i := range publishers {
 		r.publishers = append(r.publishers, &publisher{party: r.newParty("publisher", i), number: i, project: fmt.Sprintf("project-%d-%d", r.cfg.Seed, i)})
 	}
-	for i := range r.cfg.Hosts {
-		r.hosts = append(r.hosts, &host{party: r.newParty("host", i), place: i, account: r.newParty("account", i).key})
+	for i := range maxHosts {
+		r.hosts = append(r.hosts, &host{party: r.newParty("host", i), number: i, account: r.newParty("account", i).key, gaveUp: map[place]bool{}})
 	}
 	v, err := r.publishers[0].view(r.ctx)
 	if err != nil {
 		return err
 	}
 	r.now.Store(int64(v.Time))
-	return r.each(publishers+r.cfg.Hosts, func(i int) error {
+	return r.each(publishers+maxHosts, func(i int) error {
 		if i < publishers {
 			return r.publishers[i].open(r.ctx)
 		}
@@ -123,7 +120,7 @@ func (r *run) workUnder(fault func(context.Context) error) error {
 	defer stop()
 	done := make(chan error, 1)
 	go func() { done <- fault(ctx) }()
-	err := r.each(publishers+r.cfg.Hosts, func(i int) error {
+	err := r.each(publishers+maxHosts, func(i int) error {
 		if i < publishers {
 			return r.publishers[i].work(ctx)
 		}
