@@ -45,7 +45,7 @@ func Open(cfg Config) (*Node, error) {
 	if err != nil {
 		return nil, fmt.Errorf("consensus: %w", err)
 	}
-	n.raft, err = raft.NewRaft(cfg.raft(), n.fsm, log, n.guard, cfg.Stores.Snapshots, cfg.Stores.Transport)
+	n.raft, err = raft.NewRaft(cfg.raft(), n.fsm, log, n.guard, n.guard, cfg.Stores.Transport)
 	if first := n.fatal.err(); first != nil {
 		err = first // raft says only that no snapshot could be loaded
 	}
