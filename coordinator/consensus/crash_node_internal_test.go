@@ -111,7 +111,7 @@ func wantAcknowledged(t *testing.T, name string, f *simFiles, acked []int) {
 		return // it was not bootstrapped
 	}
 	if !c.leads() {
-		t.Fatalf("%s: it does not lead: %v", name, c.node.fatal.err())
+		t.Fatalf("%s: R1: it was bootstrapped, and does not lead: %v", name, c.node.fatal.err())
 	}
 	c.node.View(func(s *state.State) {
 		for _, i := range acked {

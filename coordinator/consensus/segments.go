@@ -11,6 +11,7 @@ import (
 	"github.com/hashicorp/raft-wal/types"
 
 	"github.com/sheafgrid/sheaf/internal/fsutil"
+	"github.com/sheafgrid/sheaf/internal/planted"
 )
 
 // segments opens the files of the log, those among them that raft-wal 0.4.0
@@ -90,6 +91,21 @@ func (osLogDisk) syncDir(dir string) error { return fsutil.SyncDir(dir) }
 // have been killed between a write and its sync, and even before the file's
 // name was synced; raft-wal syncs the name only of a file that it made itself.
 type syncedFiles struct{ logDisk }
+
+// Create makes a file.
+func (d syncedFiles) Create(dir, name string, size uint64) (types.WritableFile, error) {
+	f, err := d.logDisk.Create(dir, name, size)
+	if err == nil && planted.Is(planted.AckBeforeSync) {
+		return unsynced{f}, nil
+	}
+	return f, err
+}
+
+// unsynced is a file that only says that it was synced.
+type unsynced struct{ types.WritableFile }
+
+// Sync does nothing.
+func (unsynced) Sync() error { return nil }
 
 // OpenWriter opens a file to go on writing to it.
 func (d syncedFiles) OpenWriter(dir, name string) (types.WritableFile, error) {

@@ -31,6 +31,9 @@ func (d direct) RoundTrip(r *http.Request) (*http.Response, error) {
 	d.c.onTheirWay.Go(func() { // it goes on when its caller has given up
 		var a answer
 		a.err = d.c.Net.carry(d.from, to, func() error {
+			if d.c.Net.holds(d.from, r.URL.Path) {
+				return errLost
+			}
 			a.res, a.err = d.call(r)
 			return a.err
 		})

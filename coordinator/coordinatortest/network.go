@@ -4,6 +4,7 @@ import (
 	"errors"
 	"io"
 	"math/rand/v2"
+	"strings"
 	"sync"
 	"time"
 
@@ -18,6 +19,7 @@ type Network struct {
 	mu   sync.Mutex
 	rnd  *rand.Rand
 	cuts map[[2]string]bool // from, to
+	held string             // beginning of the paths that nodes do not answer to each other
 }
 
 // NewNetwork makes a network without cuts.
@@ -47,6 +49,21 @@ func (n *Network) Heal() {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	clear(n.cuts)
+}
+
+// Hold lets no node answer another's HTTP requests whose path begins so; ""
+// ends it.
+func (n *Network) Hold(prefix string) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.held = prefix
+}
+
+// holds reports whether a node's request is not answered.
+func (n *Network) holds(from, path string) bool {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return from != "" && n.held != "" && strings.HasPrefix(path, n.held)
 }
 
 // Times of messages and of writes.

@@ -95,6 +95,7 @@ func (h *host) exchange(ctx context.Context, diligent bool) error {
 		h.run.problem("an exchange of host %d was refused: %v", h.number, r.Error)
 		return nil
 	}
+	h.run.checkTime(r.Exchange.Time)
 	h.hear(call, said, r.Exchange)
 	same := func(again *protocol.Reply) bool { return sameExchange(r, again) }
 	compare(same)

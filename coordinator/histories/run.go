@@ -62,7 +62,8 @@ type run struct {
 	hosts      []*host
 
 	clock  atomic.Int64 // orders calls and returns
-	now    atomic.Int64 // cluster time, as a node told it
+	now    atomic.Int64 // cluster time when the history began, as a node told it
+	began  time.Time
 	copies atomic.Int64
 	errs   []error // under mu
 
@@ -105,6 +106,7 @@ func (r *run) prepare() error {
 	if err != nil {
 		return err
 	}
+	r.began = time.Now()
 	r.now.Store(int64(v.Time))
 	return r.each(publishers+maxHosts, func(i int) error {
 		if i < publishers {
@@ -183,6 +185,17 @@ func (r *run) jobByID(id task.JobID) *job {
 		}
 	}
 	return nil
+}
+
+// behind is how far behind the node that told the time may have been.
+const behind = 2 * time.Minute
+
+// checkTime compares cluster time with the time that has passed (R5).
+func (r *run) checkTime(now task.Millis) {
+	passed := time.Duration(int64(now)-r.now.Load()) * time.Millisecond
+	if most := time.Since(r.began) + behind; passed > most && !r.cfg.Expiry {
+		r.problem("R5: cluster time moved by %s, and no more than %s can have passed", passed, most)
+	}
 }
 
 // problem notes what must never be, in an answer.
