@@ -26,6 +26,7 @@ import (
 // Flags of this test, behind -args.
 var (
 	processHistories = flag.Int("process-histories", 0, "histories of each fault of real processes; about 5 s each")
+	stoppedRounds    = flag.Int("stopped-rounds", 0, "how often the leader is stopped and read from; about 5 s each")
 	processSeed      = flag.Uint64("process-seed", 0, "seed of the first history; 0 draws one")
 )
 

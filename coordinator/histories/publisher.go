@@ -85,22 +85,29 @@ func (p *publisher) anyJob() *job {
 }
 
 func (p *publisher) submit(ctx context.Context) error {
-	j := &job{
-		id: task.NewJobID(p.public(), p.session, p.party.number+1), owner: p.number,
-		tasks: 1 + p.rnd.IntN(maxTasks), replicate: 1 + p.rnd.IntN(3),
-	}
+	j := p.newJob()
 	p.own = append(p.own, j)
 	p.run.mu.Lock()
 	p.run.jobs = append(p.run.jobs, j)
 	p.run.mu.Unlock()
-	spec := &task.JobSpec{
+	return p.change(ctx, operation{kind: opSubmit, job: j}, protocol.PurposeSubmit, p.submission(j), protocol.Cancel{Job: j.id})
+}
+
+// newJob is a job that the publisher's next request submits.
+func (p *publisher) newJob() *job {
+	return &job{
+		id: task.NewJobID(p.public(), p.session, p.party.number+1), owner: p.number,
+		tasks: 1 + p.rnd.IntN(maxTasks), replicate: 1 + p.rnd.IntN(3),
+	}
+}
+
+func (p *publisher) submission(j *job) protocol.Submit {
+	return protocol.Submit{Project: p.project, Spec: protocol.EncodeSpec(&task.JobSpec{
 		Name: "history", Program: task.Sum(p.run.cfg.Program), Meter: 1, Args: []string{"{from}"},
 		Split:  task.Split{Kind: task.SplitRange, Range: task.Range{To: int64(j.tasks), Step: 1}},
 		Check:  task.Check{Replicate: uint8(j.replicate), MaxAttempts: 50},
 		Limits: task.Limits{Work: 1e9, Memory: 16 << 20, Output: 1 << 20, Wall: 60_000, Deadline: 600_000},
-	}
-	return p.change(ctx, operation{kind: opSubmit, job: j}, protocol.PurposeSubmit,
-		protocol.Submit{Project: p.project, Spec: protocol.EncodeSpec(spec)}, protocol.Cancel{Job: j.id})
+	})}
 }
 
 func (p *publisher) cancel(ctx context.Context, j *job) error {
@@ -146,7 +153,7 @@ func (p *publisher) change(ctx context.Context, o operation, purpose protocol.Pu
 // reuse sends another request under a number that was used: it must be refused.
 func (p *publisher) reuse(ctx context.Context, number uint64, other any) {
 	r, err := p.try(ctx, p.signed(number, protocol.PurposeCancel, other), p.via)
-	if err == nil && r.Error == nil {
+	if err == nil && !protocol.HasCode(r.Error, protocol.CodeReusedNumber) && r.Error == nil {
 		p.run.problem("R2: request %d of publisher %d was carried out with another body", number, p.number)
 	}
 }

@@ -18,7 +18,7 @@ const headerForwarded = "Sheaf-Forwarded"
 // reader asks for whatever this node has, with ?stale=1.
 func (s *Server) fresh(pattern string, serve http.HandlerFunc) {
 	s.mux.HandleFunc(pattern, func(w http.ResponseWriter, r *http.Request) {
-		if s.cfg.Node.Serving() || planted.Is(planted.StaleRead) {
+		if s.cfg.Node.Confirm() == nil || planted.Is(planted.StaleRead) {
 			serve(w, r)
 			return
 		}
