@@ -44,7 +44,8 @@ func (l *latch) failed() <-chan struct{} { return l.done }
 const diskHangs = 10 * time.Second
 
 // guard stands before the log, the votes and the snapshots: the first error of
-// any of them ends the node, and so does a write that does not come back.
+// any of them ends the node, and so does a write of the log or a vote that does
+// not come back.
 type guard struct {
 	log    raft.LogStore
 	stable raft.StableStore
@@ -126,15 +127,12 @@ func (g *guard) Get(k []byte) ([]byte, error)       { return g.stable.Get(k) }
 func (g *guard) GetUint64(k []byte) (uint64, error) { return g.stable.GetUint64(k) }
 
 // Create begins a snapshot.
-func (g *guard) Create(v raft.SnapshotVersion, index, term uint64, members raft.Configuration, membersIndex uint64, t raft.Transport) (k raft.SnapshotSink, err error) {
-	err = g.write("a snapshot", func() (err error) {
-		k, err = g.kept.Create(v, index, term, members, membersIndex, t)
-		return err
-	})
+func (g *guard) Create(v raft.SnapshotVersion, index, term uint64, members raft.Configuration, membersIndex uint64, t raft.Transport) (raft.SnapshotSink, error) {
+	k, err := g.kept.Create(v, index, term, members, membersIndex, t)
 	if err != nil {
-		return nil, err
+		return nil, g.fatal.set(fmt.Errorf("writing a snapshot: %w", err))
 	}
-	return &guardedSink{k, g}, nil
+	return &guardedSink{k, g.fatal}, nil
 }
 
 // List describes the snapshots.
@@ -144,23 +142,28 @@ func (g *guard) List() ([]*raft.SnapshotMeta, error) { return g.kept.List() }
 func (g *guard) Open(id string) (*raft.SnapshotMeta, io.ReadCloser, error) { return g.kept.Open(id) }
 
 // guardedSink is a snapshot being written, of this node or one that another
-// sends. Giving it up is no error.
+// sends. Its last sync may take long: it is no sign of a disk that hangs.
+// Giving it up is no error.
 type guardedSink struct {
 	raft.SnapshotSink
-	guard *guard
+	fatal *latch
 }
 
 // Write adds bytes.
-func (k *guardedSink) Write(b []byte) (n int, err error) {
-	err = k.guard.write("a snapshot", func() (err error) {
-		n, err = k.SnapshotSink.Write(b)
-		return err
-	})
-	return n, err
+func (k *guardedSink) Write(b []byte) (int, error) {
+	n, err := k.SnapshotSink.Write(b)
+	return n, k.check(err)
 }
 
 // Close finishes the snapshot.
-func (k *guardedSink) Close() error { return k.guard.write("a snapshot", k.SnapshotSink.Close) }
+func (k *guardedSink) Close() error { return k.check(k.SnapshotSink.Close()) }
+
+func (k *guardedSink) check(err error) error {
+	if err == nil {
+		return nil
+	}
+	return k.fatal.set(fmt.Errorf("writing a snapshot: %w", err))
+}
 
 var (
 	_ raft.SnapshotStore     = (*guard)(nil)
