@@ -231,8 +231,18 @@ func replaceMember(ctx context.Context, c *coordinatortest.Cluster, rnd *rand.Ra
 	pass(ctx, rnd, 400*time.Millisecond)
 	c.Add(lost.Name)
 	pass(ctx, rnd, 300*time.Millisecond)
-	c.Kill(c.LeaderNode())
+	loseLeader(ctx, c, rnd)
+}
+
+// loseLeader lets another node lead, for a while without the one that did. It
+// comes back: what it and a member lost before it had in common is nowhere
+// else, as long as the newcomer's vote does not wait for its blobs.
+func loseLeader(ctx context.Context, c *coordinatortest.Cluster, rnd *rand.Rand) {
+	down := c.LeaderNode()
+	c.Kill(down)
 	c.LeaderNode()
+	pass(ctx, rnd, 500*time.Millisecond)
+	c.Start(down)
 }
 
 // wipe loses a follower's disk. The log has been cut off behind a snapshot, so
@@ -249,8 +259,7 @@ func wipe(ctx context.Context, c *coordinatortest.Cluster, rnd *rand.Rand) {
 	snapshot(c)
 	c.Start(fresh)
 	pass(ctx, rnd, 200*time.Millisecond)
-	c.Kill(c.LeaderNode())
-	c.LeaderNode()
+	loseLeader(ctx, c, rnd)
 }
 
 func snapshot(c *coordinatortest.Cluster) {
