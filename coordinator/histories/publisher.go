@@ -153,7 +153,7 @@ func (p *publisher) change(ctx context.Context, o operation, purpose protocol.Pu
 // reuse sends another request under a number that was used: it must be refused.
 func (p *publisher) reuse(ctx context.Context, number uint64, other any) {
 	r, err := p.try(ctx, p.signed(number, protocol.PurposeCancel, other), p.via)
-	if err == nil && !protocol.HasCode(r.Error, protocol.CodeReusedNumber) && r.Error == nil {
+	if err == nil && r.Error == nil {
 		p.run.problem("R2: request %d of publisher %d was carried out with another body", number, p.number)
 	}
 }
