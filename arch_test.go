@@ -21,7 +21,7 @@ const module = "github.com/sheafgrid/sheaf"
 
 // levels gives each package its level. Imports go strictly down.
 var levels = map[string]int{
-	"task": 0, "internal/wire": 0, "internal/signatures": 0, "internal/fsutil": 0, "internal/freeport": 0,
+	"task": 0, "internal/wire": 0, "internal/signatures": 0, "internal/fsutil": 0, "internal/freeport": 0, "internal/planted": 0, "internal/simdisk": 0,
 
 	"validation": 1, "wasm": 1, "sheaves": 1, "protocol": 1, "storage": 1, "examples": 1,
 
@@ -31,7 +31,7 @@ var levels = map[string]int{
 	"storage/tiered": 3, "coordinator/archive": 3, "coordinator/consensus": 3, "coordinator/blobs": 3, "coordinator/dispatch": 3, "coordinator/sweep": 3, "coordinator/httpapi": 3,
 	"client/sandbox": 3, "client/journal": 3, "client/remote": 3, "client/identity": 3,
 
-	"coordinator": 4, "client": 4,
+	"coordinator": 4, "client": 4, "coordinator/histories": 4,
 
 	"coordinator/coordinatortest": 5, "cmd/sheaf": 5, ".": 5,
 }
@@ -53,6 +53,7 @@ var confined = map[string][]string{
 	"go.etcd.io/bbolt":                  {"coordinator/consensus", "client/journal"},
 	"github.com/tetratelabs/wazero":     {"client/sandbox"},
 	"filippo.io/edwards25519":           {"internal/signatures"},
+	"github.com/anishathalye/porcupine": {"coordinator/histories"},
 	"net/http":                          {"client", "coordinator", "coordinator/blobs", "coordinator/httpapi", "coordinator/coordinatortest", "client/remote", "cmd/sheaf"},
 }
 

@@ -33,6 +33,7 @@ type Parts struct {
 	Join     string       // URL of a member, for the first start
 	Local    bool         // this node is reached from this machine alone
 	Timing   consensus.Timing
+	Trailing uint64       // entries that stay behind a snapshot; 0: the default
 	Now      func() int64 // monotonic milliseconds; nil: the process's own
 	Logger   *slog.Logger
 }
@@ -69,7 +70,8 @@ func assemble(p Parts) (*assembly, error) {
 		return nil, err
 	}
 	a.node.Node, err = consensus.Open(consensus.Config{
-		Node: p.Identity.Node, Stores: p.Raft, Timing: p.Timing, Logger: p.Logger, Lead: a.lead, Now: p.Now,
+		Node: p.Identity.Node, Stores: p.Raft, Timing: p.Timing, Trailing: p.Trailing,
+		Logger: p.Logger, Lead: a.lead, Now: p.Now,
 	})
 	if err != nil {
 		return nil, err

@@ -5,10 +5,10 @@ import (
 	"fmt"
 	"net"
 	"net/url"
-	"os"
 	"strconv"
 
 	"github.com/sheafgrid/sheaf/coordinator/consensus"
+	"github.com/sheafgrid/sheaf/internal/fsutil"
 	"github.com/sheafgrid/sheaf/task"
 )
 
@@ -85,7 +85,7 @@ func unspecified(host string) bool {
 }
 
 func mkdir(dir string) error {
-	if err := os.MkdirAll(dir, 0o700); err != nil {
+	if err := fsutil.MkdirAllSync(dir, 0o700); err != nil {
 		return fmt.Errorf("data folder: %w", err)
 	}
 	return nil

@@ -27,6 +27,11 @@ const (
 // putting it again finishes the job.
 var ErrNoMajority = errors.New("too few coordinators could store the blob")
 
+// ErrUnsure is returned for a blob that is not here where too few peers answer
+// to know whether it is anywhere: a blob that was acknowledged is on a majority,
+// which those that were asked may have missed. Asking again later settles it.
+var ErrUnsure = errors.New("too few coordinators answer to tell whether the blob exists")
+
 // Peer is another coordinator's store.
 type Peer interface {
 	Name() task.NodeID
@@ -197,16 +202,20 @@ func (s *Store) Open(ctx context.Context, area Area, digest task.Digest) (storag
 	return local.Open(ctx, digest)
 }
 
-// repair fetches a blob from the first peer that has it whole.
+// repair fetches a blob from the first peer that has it whole. It says
+// storage.ErrNotFound only when a majority says so.
 func (s *Store) repair(ctx context.Context, area Area, digest task.Digest, why error) error {
 	peers, err := s.peers()
 	if err != nil {
-		return errors.Join(why, err)
+		return fmt.Errorf("%w: %w", ErrUnsure, err)
 	}
+	missing := 1 // here
 	for _, p := range peers {
 		size, r, err := p.Get(ctx, area, digest)
 		if err != nil {
-			if !errors.Is(err, storage.ErrNotFound) {
+			if errors.Is(err, storage.ErrNotFound) {
+				missing++
+			} else {
 				why = errors.Join(why, fmt.Errorf("node %s: %w", p.Name(), err))
 			}
 			continue
@@ -222,6 +231,9 @@ func (s *Store) repair(ctx context.Context, area Area, digest task.Digest, why e
 		}
 		why = errors.Join(why, fmt.Errorf("node %s: %w", p.Name(), err))
 	}
+	if missing < (len(peers)+1)/2+1 {
+		return fmt.Errorf("%w: %v", ErrUnsure, why) // not %w: it must not pass for an answer
+	}
 	return why
 }
 
@@ -231,7 +243,7 @@ func (s *Store) fetch(ctx context.Context, area Area, digest task.Digest, limit 
 	if err != nil {
 		return nil, err
 	}
-	why := storage.ErrNotFound
+	why := ErrUnsure // repair has met one that has it
 	for _, p := range peers {
 		size, r, err := p.Get(ctx, area, digest)
 		if err != nil {

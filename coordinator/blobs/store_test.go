@@ -234,3 +234,43 @@ func TestStrangersAreNotServed(t *testing.T) {
 		t.Errorf("a peer could not store a blob: %v", err)
 	}
 }
+
+// R1: a blob that a majority acknowledged is not called missing because those
+// who have it do not answer now. Whoever was told so would give up.
+func TestR1NotMissingBecauseNobodyAnswers(t *testing.T) {
+	c := newCluster(t, 3)
+	b := []byte("on two of three")
+	digest := task.Sum(b)
+	for _, n := range []int{0, 1} {
+		if err := c.stores[n].Local(blobs.Public).Put(t.Context(), digest, int64(len(b)), bytes.NewReader(b)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	nowhere := task.Sum([]byte("nowhere"))
+	for _, k := range []struct {
+		name   string
+		down   []int
+		digest task.Digest
+		want   error
+	}{
+		{"both that have it are down", []int{0, 1}, digest, blobs.ErrUnsure},
+		{"one that has it is down", []int{0}, digest, nil},
+		{"nobody has it", nil, nowhere, storage.ErrNotFound},
+		{"nobody has it, and one is down", []int{0}, nowhere, storage.ErrNotFound},
+		{"nobody has it, and two are down", []int{0, 1}, nowhere, blobs.ErrUnsure},
+	} {
+		clear(c.down)
+		for _, n := range k.down {
+			c.down[n] = true
+		}
+		_, err := c.stores[2].ReadAll(t.Context(), blobs.Public, k.digest, 1<<20)
+		if !errors.Is(err, k.want) || errors.Is(err, storage.ErrNotFound) != (k.want == storage.ErrNotFound) {
+			t.Errorf("%s: got %v, want %v", k.name, err, k.want)
+		}
+		if k.want == nil {
+			if err := c.stores[2].Local(blobs.Public).Delete(t.Context(), digest); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+}

@@ -41,6 +41,10 @@ type Config struct {
 	// it must then return. Nil means nothing to do.
 	Lead func(ctx context.Context) error
 
+	// Trailing is how many entries stay behind a snapshot, for followers that are
+	// a little slow: those further behind are sent the snapshot. 0 means 2048.
+	Trailing uint64
+
 	// Now reads the monotonic clock that a leader's cluster time runs by, in
 	// milliseconds from any point. Nil means the process's own.
 	Now func() int64
@@ -85,6 +89,9 @@ func (c *Config) raft() *raft.Config {
 	r.SnapshotThreshold = 1 << 40
 	r.SnapshotInterval = time.Hour
 	r.TrailingLogs = 2048
+	if c.Trailing > 0 {
+		r.TrailingLogs = c.Trailing
+	}
 	r.Logger = hclogTo(c.Logger)
 	return r
 }

@@ -5,14 +5,14 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
-	"os"
 	"path/filepath"
-	"strings"
 	"time"
 
 	"github.com/hashicorp/raft"
 	wal "github.com/hashicorp/raft-wal"
+	"github.com/hashicorp/raft-wal/fs"
 	"github.com/hashicorp/raft-wal/metadb"
+	"github.com/hashicorp/raft-wal/types"
 
 	"github.com/sheafgrid/sheaf/internal/fsutil"
 )
@@ -36,40 +36,72 @@ const segmentBytes = 16 << 20
 // committed since.
 func OpenDir(dir string, transport *raft.NetworkTransport, log *slog.Logger) (Stores, error) {
 	logs := filepath.Join(dir, "log")
-	if err := os.MkdirAll(logs, 0o700); err != nil {
+	if err := fsutil.MkdirAllSync(logs, 0o700); err != nil {
 		return Stores{}, fmt.Errorf("log: %w", err)
 	}
-	meta := &metadb.BoltMetaDB{} // handed over, because a log that does not open leaves it open
-	w, err := wal.Open(logs, wal.WithSegmentSize(segmentBytes), wal.WithLogger(hclogTo(log)), wal.WithMetaStore(meta), wal.WithSegmentFiler(newSegments(logs)))
+	kept := filepath.Join(dir, "snapshots")
+	if err := fsutil.MkdirAllSync(kept, 0o700); err != nil {
+		return Stores{}, fmt.Errorf("snapshots: %w", err)
+	}
+	w, store, err := openFiles(files{
+		logs: logs, segmentBytes: segmentBytes, vfs: osLogDisk{fs.New()}, meta: &metadb.BoltMetaDB{}, kept: kept, snapshots: osDisk{kept},
+	}, log)
+	if err != nil {
+		return Stores{}, err
+	}
+	return Stores{Log: w, Stable: w, Snapshots: store, Transport: transport, Close: []io.Closer{transport, w}, named: true}, nil
+}
+
+// files is where the log and the snapshots are kept. Tests put disks behind it
+// that fail.
+type files struct {
+	logs         string // folder of the log
+	segmentBytes int
+	vfs          logDisk
+	meta         types.MetaStore // handed over, because a log that does not open leaves it open
+	kept         string          // folder of the snapshots
+	snapshots    disk
+}
+
+// openFiles opens the log and the snapshots, and refuses what cannot be
+// trusted.
+func openFiles(f files, log *slog.Logger) (*wal.WAL, *snapshots, error) {
+	filer := newSegments(f.logs, f.vfs)
+	err := filer.finishRotation(f.logs, f.meta)
+	var w *wal.WAL
+	if err == nil {
+		w, err = wal.Open(f.logs, wal.WithSegmentSize(f.segmentBytes), wal.WithLogger(hclogTo(log)), wal.WithMetaStore(f.meta), wal.WithSegmentFiler(filer))
+	}
 	if err != nil {
 		if !fsutil.IsNoSpace(err) {
 			err = fmt.Errorf("%w: %w", ErrDamaged, err)
 		}
-		return Stores{}, errors.Join(fmt.Errorf("log in %s: %w", logs, err), meta.Close())
+		return nil, nil, errors.Join(fmt.Errorf("log in %s: %w", f.logs, err), f.meta.Close())
 	}
-	snapshots, err := raft.NewFileSnapshotStoreWithLogger(dir, retained, hclogTo(log))
+	store, err := openSnapshots(f.snapshots, f.kept)
 	if err != nil {
-		return Stores{}, errors.Join(fmt.Errorf("snapshots in %s: %w", dir, err), w.Close())
+		return nil, nil, errors.Join(fmt.Errorf("snapshots in %s: %w", f.kept, err), w.Close())
 	}
 	first, err := w.FirstIndex()
 	if err == nil {
-		err = checkSnapshots(snapshots, filepath.Join(dir, "snapshots"), first)
+		err = checkSnapshots(store, first)
 	}
 	if err != nil {
-		return Stores{}, errors.Join(err, w.Close())
+		return nil, nil, errors.Join(err, w.Close())
 	}
-	return Stores{Log: w, Stable: w, Snapshots: snapshots, Transport: transport, Close: []io.Closer{transport, w}, named: true}, nil
+	return w, store, nil
 }
 
 // checkSnapshots reads the newest snapshot whole, and makes sure that none is
 // passed over, and that the log, which begins with entry first, goes on where
 // it ends.
-func checkSnapshots(store *raft.FileSnapshotStore, dir string, first uint64) error {
+func checkSnapshots(store *snapshots, first uint64) error {
+	dir := store.path
 	listed, err := store.List()
 	if err != nil {
-		return fmt.Errorf("snapshots in %s: %w", dir, err)
+		return err
 	}
-	names, err := os.ReadDir(dir)
+	names, err := store.disk.list(".")
 	if err != nil {
 		return fmt.Errorf("snapshots: %w", err)
 	}
@@ -77,10 +109,9 @@ func checkSnapshots(store *raft.FileSnapshotStore, dir string, first uint64) err
 	for _, m := range listed {
 		known[m.ID] = true
 	}
-	for _, e := range names {
-		unfinished := strings.HasSuffix(e.Name(), ".tmp")
-		if e.IsDir() && !unfinished && !known[e.Name()] && len(listed) < retained {
-			return fmt.Errorf("snapshot %s: %w: its description cannot be read", filepath.Join(dir, e.Name()), ErrDamaged)
+	for _, name := range names {
+		if isSnapshot(name) && !known[name] && len(listed) < retained {
+			return fmt.Errorf("snapshot %s: %w: its description cannot be read", filepath.Join(dir, name), ErrDamaged)
 		}
 	}
 	if len(listed) == 0 {

@@ -2,6 +2,7 @@ package consensus
 
 import (
 	"fmt"
+	"io"
 	"sync"
 	"time"
 
@@ -42,11 +43,13 @@ func (l *latch) failed() <-chan struct{} { return l.done }
 // diskHangs is how long one write may take before the disk counts as broken.
 const diskHangs = 10 * time.Second
 
-// guard stands before the log and the votes: the first error of either ends
-// the node, and so does a write that does not come back.
+// guard stands before the log, the votes and the snapshots: the first error of
+// any of them ends the node, and so does a write of the log or a vote that does
+// not come back.
 type guard struct {
 	log    raft.LogStore
 	stable raft.StableStore
+	kept   raft.SnapshotStore
 	fatal  *latch
 
 	mu      sync.Mutex
@@ -54,7 +57,7 @@ type guard struct {
 }
 
 func newGuard(s Stores, fatal *latch) *guard {
-	return &guard{log: s.Log, stable: s.Stable, fatal: fatal, writing: map[*time.Time]string{}}
+	return &guard{log: s.Log, stable: s.Stable, kept: s.Snapshots, fatal: fatal, writing: map[*time.Time]string{}}
 }
 
 // write runs one write to the disk.
@@ -123,7 +126,47 @@ func (g *guard) SetUint64(k []byte, v uint64) error {
 func (g *guard) Get(k []byte) ([]byte, error)       { return g.stable.Get(k) }
 func (g *guard) GetUint64(k []byte) (uint64, error) { return g.stable.GetUint64(k) }
 
+// Create begins a snapshot.
+func (g *guard) Create(v raft.SnapshotVersion, index, term uint64, members raft.Configuration, membersIndex uint64, t raft.Transport) (raft.SnapshotSink, error) {
+	k, err := g.kept.Create(v, index, term, members, membersIndex, t)
+	if err != nil {
+		return nil, g.fatal.set(fmt.Errorf("writing a snapshot: %w", err))
+	}
+	return &guardedSink{k, g.fatal}, nil
+}
+
+// List describes the snapshots.
+func (g *guard) List() ([]*raft.SnapshotMeta, error) { return g.kept.List() }
+
+// Open reads a snapshot.
+func (g *guard) Open(id string) (*raft.SnapshotMeta, io.ReadCloser, error) { return g.kept.Open(id) }
+
+// guardedSink is a snapshot being written, of this node or one that another
+// sends. Its last sync may take long: it is no sign of a disk that hangs.
+// Giving it up is no error.
+type guardedSink struct {
+	raft.SnapshotSink
+	fatal *latch
+}
+
+// Write adds bytes.
+func (k *guardedSink) Write(b []byte) (int, error) {
+	n, err := k.SnapshotSink.Write(b)
+	return n, k.check(err)
+}
+
+// Close finishes the snapshot.
+func (k *guardedSink) Close() error { return k.check(k.SnapshotSink.Close()) }
+
+func (k *guardedSink) check(err error) error {
+	if err == nil {
+		return nil
+	}
+	return k.fatal.set(fmt.Errorf("writing a snapshot: %w", err))
+}
+
 var (
+	_ raft.SnapshotStore     = (*guard)(nil)
 	_ raft.LogStore          = (*guard)(nil)
 	_ raft.StableStore       = (*guard)(nil)
 	_ raft.MonotonicLogStore = (*guard)(nil)

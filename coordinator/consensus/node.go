@@ -45,7 +45,7 @@ func Open(cfg Config) (*Node, error) {
 	if err != nil {
 		return nil, fmt.Errorf("consensus: %w", err)
 	}
-	n.raft, err = raft.NewRaft(cfg.raft(), n.fsm, log, n.guard, cfg.Stores.Snapshots, cfg.Stores.Transport)
+	n.raft, err = raft.NewRaft(cfg.raft(), n.fsm, log, n.guard, n.guard, cfg.Stores.Transport)
 	if first := n.fatal.err(); first != nil {
 		err = first // raft says only that no snapshot could be loaded
 	}
@@ -119,6 +119,19 @@ func (n *Node) Changed() <-chan struct{} { return n.fsm.next() }
 // Serving reports whether this node leads and has caught up, so that Propose
 // works. It may be wrong by the time it returns.
 func (n *Node) Serving() bool { return n.serving.Load() }
+
+// Confirm asks a majority whether this node still leads, and returns nil if so:
+// then whatever was acknowledged before the call is in its state. A process
+// that was stopped for a while may take itself for the leader when another is.
+func (n *Node) Confirm() error {
+	if !n.Serving() {
+		return ErrNotLeader
+	}
+	if err := n.raft.VerifyLeader().Error(); err != nil {
+		return fmt.Errorf("%w: %w", ErrNotLeader, err)
+	}
+	return nil
+}
 
 // Leader is the node that leads, as far as this one knows; "" if none does.
 func (n *Node) Leader() task.NodeID {

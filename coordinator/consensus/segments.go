@@ -1,11 +1,17 @@
 package consensus
 
 import (
+	"errors"
 	"fmt"
+	"io/fs"
+	"time"
 
-	"github.com/hashicorp/raft-wal/fs"
+	walfs "github.com/hashicorp/raft-wal/fs"
 	"github.com/hashicorp/raft-wal/segment"
 	"github.com/hashicorp/raft-wal/types"
+
+	"github.com/sheafgrid/sheaf/internal/fsutil"
+	"github.com/sheafgrid/sheaf/internal/planted"
 )
 
 // segments opens the files of the log, those among them that raft-wal 0.4.0
@@ -17,7 +23,9 @@ import (
 // says which of its entries are still in the log.
 type segments struct{ types.SegmentFiler }
 
-func newSegments(dir string) segments { return segments{segment.NewFiler(dir, fs.New())} }
+func newSegments(dir string, disk logDisk) segments {
+	return segments{segment.NewFiler(dir, syncedFiles{disk})}
+}
 
 // Open opens a sealed file.
 func (s segments) Open(info types.SegmentInfo) (types.SegmentReader, error) {
@@ -32,4 +40,84 @@ func (s segments) Open(info types.SegmentInfo) (types.SegmentReader, error) {
 		return nil, fmt.Errorf("%w: the file that begins with entry %d ends with entry %d, not %d", types.ErrCorrupt, info.BaseIndex, last, info.MaxIndex)
 	}
 	return w, nil
+}
+
+// finishRotation goes on where a process ended that had filled a file of the
+// log, and had not noted yet that the next one is written: raft-wal 0.4.1 and
+// 0.4.2 open such a log and refuse, for ever, to write to it.
+func (s segments) finishRotation(dir string, meta types.MetaStore) error {
+	state, err := meta.Load(dir)
+	if err != nil || len(state.Segments) == 0 {
+		return err
+	}
+	tail := &state.Segments[len(state.Segments)-1]
+	if !tail.SealTime.IsZero() {
+		return nil
+	}
+	w, err := s.RecoverTail(*tail)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil // it is made when the log is opened
+	}
+	if err != nil {
+		return err
+	}
+	full, indexStart, err := w.Sealed()
+	last := w.LastIndex()
+	if err := errors.Join(err, w.Close()); err != nil || !full {
+		return err
+	}
+	now := time.Now()
+	tail.SealTime, tail.MaxIndex, tail.IndexStart = now, last, indexStart
+	state.Segments = append(state.Segments, types.SegmentInfo{
+		ID: state.NextSegmentID, BaseIndex: last + 1, MinIndex: last + 1, SizeLimit: tail.SizeLimit, Codec: tail.Codec, CreateTime: now,
+	})
+	state.NextSegmentID++
+	return meta.CommitState(state)
+}
+
+// logDisk is where the files of the log are.
+type logDisk interface {
+	types.VFS
+	syncDir(dir string) error
+}
+
+// osLogDisk is raft-wal's own.
+type osLogDisk struct{ *walfs.FS }
+
+func (osLogDisk) syncDir(dir string) error { return fsutil.SyncDir(dir) }
+
+// syncedFiles sees to it that what is found in the last file of the log, when
+// a node starts, is on the disk: raft counts it as that. The process before may
+// have been killed between a write and its sync, and even before the file's
+// name was synced; raft-wal syncs the name only of a file that it made itself.
+type syncedFiles struct{ logDisk }
+
+// Create makes a file.
+func (d syncedFiles) Create(dir, name string, size uint64) (types.WritableFile, error) {
+	f, err := d.logDisk.Create(dir, name, size)
+	if err == nil && planted.Is(planted.AckBeforeSync) {
+		return unsynced{f}, nil
+	}
+	return f, err
+}
+
+// unsynced is a file that only says that it was synced.
+type unsynced struct{ types.WritableFile }
+
+// Sync does nothing.
+func (unsynced) Sync() error { return nil }
+
+// OpenWriter opens a file to go on writing to it.
+func (d syncedFiles) OpenWriter(dir, name string) (types.WritableFile, error) {
+	f, err := d.logDisk.OpenWriter(dir, name)
+	if err != nil {
+		return nil, err
+	}
+	if err := cutTorn(f); err != nil {
+		return nil, errors.Join(err, f.Close())
+	}
+	if err := errors.Join(f.Sync(), d.syncDir(dir)); err != nil {
+		return nil, errors.Join(err, f.Close())
+	}
+	return f, nil
 }

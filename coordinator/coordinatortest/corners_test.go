@@ -2,6 +2,7 @@ package coordinatortest_test
 
 import (
 	"bytes"
+	"encoding/json"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -161,6 +162,28 @@ func TestStrangersDoNotGrowTheState(t *testing.T) {
 		}
 		if after := size(); after > before+100 {
 			t.Errorf("the state has grown from %d to %d bytes", before, after)
+		}
+	})
+}
+
+// A node that was just started, and has found no leader yet, does not know the
+// time. Whoever opened a session with the time that it says would be refused.
+func TestNodeThatKnowsNothingNamesNoCluster(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := coordinatortest.New(t, 3)
+		defer c.Stop()
+		for _, n := range c.Nodes {
+			c.Kill(n)
+		}
+		c.Start(c.Nodes[1])
+		var v protocol.ClusterView
+		c.Nodes[0], c.Nodes[1] = c.Nodes[1], c.Nodes[0] // send asks the first one
+		status, body := send(t, c, "GET", protocol.PathCluster, nil)
+		if err := json.Unmarshal([]byte(body), &v); err != nil || status != 200 {
+			t.Fatalf("status %d: %s", status, body)
+		}
+		if !v.Cluster.IsZero() || v.Time != 0 {
+			t.Errorf("it says that it is of cluster %s, at %d ms; want neither", v.Cluster, v.Time)
 		}
 	})
 }

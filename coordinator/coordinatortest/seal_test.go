@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"testing"
 	"testing/synctest"
+	"time"
 
 	"github.com/sheafgrid/sheaf/coordinator/coordinatortest"
 	"github.com/sheafgrid/sheaf/coordinator/state"
@@ -137,5 +138,35 @@ func TestCancelledJobLeavesNothing(t *testing.T) {
 			t.Errorf("given %d attempts of a cancelled job", len(r.Attempts))
 		}
 		c.Check()
+	})
+}
+
+// R1: a chunk's records go only when its sheaf is on a majority: until then
+// they are all there is.
+func TestSealWaitsForTheMajority(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := coordinatortest.NewOn(t, 3, coordinatortest.NewNetwork(1))
+		defer c.Stop()
+		p := c.NewPublisher(1, program(t))
+		id := p.Submit(spec(t, 10, 1))
+		c.Net.Hold("/internal/v1/blobs") // where sheaves go; outputs have a place of their own
+		h := c.NewHost(1, honest)
+		c.WaitFor("the job to end", func() bool {
+			h.Contact(10)
+			return c.Job(id).State == "done"
+		})
+		time.Sleep(10 * time.Second) // in the bubble: it is tried many times
+		if v := c.Job(id); v.Levels[0].Sealed != 0 {
+			t.Errorf("R1: %d tasks are sealed, and only the leader can have their sheaf", v.Levels[0].Sealed)
+		}
+		c.Net.Hold("")
+		sealed(t, c, id)
+		c.Kill(c.LeaderNode())
+		if got := string(c.Get(protocol.OutputPath(id, 0, 3, 0))); got == "" {
+			t.Error("an output of a sealed task is empty")
+		}
+		if lost, twice, err := c.Lost(id, h); lost+twice > 0 {
+			t.Errorf("%d lost, %d credited twice: %v", lost, twice, err)
+		}
 	})
 }

@@ -31,6 +31,7 @@ type Node interface {
 	Propose(ctx context.Context, c state.Command) (state.Result, error)
 	Now() task.Millis
 	Serving() bool
+	Confirm() error // nil: what was acknowledged before the call is in View
 	Leader() task.NodeID
 	Status() protocol.NodeView
 	Digest() (index uint64, digest task.Digest)

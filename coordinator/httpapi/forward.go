@@ -5,6 +5,7 @@ import (
 	"io"
 	"net/http"
 
+	"github.com/sheafgrid/sheaf/internal/planted"
 	"github.com/sheafgrid/sheaf/protocol"
 )
 
@@ -17,7 +18,7 @@ const headerForwarded = "Sheaf-Forwarded"
 // reader asks for whatever this node has, with ?stale=1.
 func (s *Server) fresh(pattern string, serve http.HandlerFunc) {
 	s.mux.HandleFunc(pattern, func(w http.ResponseWriter, r *http.Request) {
-		if s.cfg.Node.Serving() {
+		if s.cfg.Node.Confirm() == nil || planted.Is(planted.StaleRead) {
 			serve(w, r)
 			return
 		}

@@ -68,6 +68,9 @@ func (s *Server) clusterView() protocol.ClusterView {
 		Cluster: s.cfg.Cluster, Protocol: protocol.Version, Node: s.cfg.Name, Leader: s.cfg.Node.Leader(), Time: s.cfg.Node.Now(),
 	}
 	s.view(func(st view) {
+		if st.Cluster().ID.IsZero() { // it knows no time to open a session with: callers ask another
+			v.Cluster = task.ClusterID{}
+		}
 		v.Anyone, v.Hosts = st.Cluster().Anyone, st.HostCount()
 		v.Members, v.Jobs = st.members(), st.jobCounts()
 	})

@@ -28,7 +28,19 @@ func (s *Server) serveRequest(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	reply, err := s.carryOut(r.Context(), e)
+	if !logged(reply, err) && s.cfg.Node.Confirm() != nil {
+		reply, err = nil, noLeader() // it rests on what this node knew when it led
+	}
 	s.reply(w, reply, err)
+}
+
+// logged reports whether an answer rests on an entry of the log, or asks to
+// come again. Any other was given from the state alone.
+func logged(reply *protocol.Reply, err error) bool {
+	if err != nil {
+		return protocol.AsError(err).Temporary()
+	}
+	return reply.Done != nil || len(reply.Exchange.Acks)+len(reply.Exchange.Attempts) > 0
 }
 
 func (s *Server) carryOut(ctx context.Context, e *protocol.Envelope) (*protocol.Reply, error) {

@@ -3,6 +3,7 @@ package state
 import (
 	"math"
 
+	"github.com/sheafgrid/sheaf/internal/planted"
 	"github.com/sheafgrid/sheaf/protocol"
 	"github.com/sheafgrid/sheaf/task"
 )
@@ -51,12 +52,27 @@ func (s *State) exchange(c *Exchange) Answer {
 			s.closeAttempt(slot, AttemptDropped)
 		}
 	}
-	for _, pick := range c.Assign {
+	for _, pick := range inOrder(c.Assign) {
 		if slot, ok := s.assign(id, pick); ok {
 			answer.Attempts = append(answer.Attempts, attemptID(slot, s.attempts.At(uint64(slot))))
 		}
 	}
 	return answer
+}
+
+// inOrder is the order of the picks: that in which they were made.
+func inOrder(picks []Assignment) []Assignment {
+	if !planted.Is(planted.MapOrder) {
+		return picks
+	}
+	set, shuffled := map[Assignment]bool{}, []Assignment(nil)
+	for _, p := range picks {
+		set[p] = true
+	}
+	for p := range set {
+		shuffled = append(shuffled, p)
+	}
+	return shuffled
 }
 
 // assign gives a task to a host, if it still waits and none of the account's

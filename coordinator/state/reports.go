@@ -1,6 +1,7 @@
 package state
 
 import (
+	"github.com/sheafgrid/sheaf/internal/planted"
 	"github.com/sheafgrid/sheaf/protocol"
 	"github.com/sheafgrid/sheaf/task"
 	"github.com/sheafgrid/sheaf/validation"
@@ -20,6 +21,9 @@ func (s *State) report(host task.HostID, r Report) protocol.Ack {
 	late := a.State == AttemptExpired
 	switch {
 	case a.State == AttemptReported || a.State == AttemptValid || a.State == AttemptWrong:
+		if a.State == AttemptValid && planted.Is(planted.DoubleCredit) {
+			s.grant(a, st.Job)
+		}
 		return protocol.AckDuplicate
 	case s.jobs.At(uint64(st.Job)).State == JobCancelled:
 		return s.giveBack(slot, protocol.FailureNone, protocol.AckCancelled)

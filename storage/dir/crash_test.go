@@ -123,9 +123,9 @@ func TestPowerCutAtEveryStep(t *testing.T) {
 	if _, h := script(whole); len(h.errs) > 0 {
 		t.Fatal(h.errs)
 	}
-	for k := 1; k <= whole.steps+1; k++ {
+	for k := 1; k <= whole.Steps()+1; k++ {
 		disk := newSimDisk()
-		disk.cutAt = k
+		disk.CutAt(k)
 		_, h := script(disk)
 		seeds := 2
 		if len(h.acknowledged) == 0 {
@@ -152,6 +152,7 @@ func TestPowerCutAtEveryStep(t *testing.T) {
 			}
 		}
 	}
+	fmt.Printf("storage/dir: %d crash points of a power cut\n", whole.Steps()+1)
 }
 
 // A process that dies leaves names that are not synced; what the next one says
@@ -160,9 +161,9 @@ func TestKillAtEveryStepThenPowerCut(t *testing.T) {
 	script := script()
 	for k := 1; k <= 40; k++ {
 		disk := newSimDisk()
-		disk.cutAt = k
+		disk.CutAt(k)
 		_, h := script(disk)
-		disk.cutAt = 0
+		disk.CutAt(0)
 		s, err := openOn(t.Context(), Config{Path: "sim", Coders: 1}, disk, nil)
 		if err != nil {
 			t.Fatalf("kill at step %d: %v", k, err)
@@ -238,11 +239,11 @@ func TestNotThereBeforeItIsDurable(t *testing.T) {
 func TestNoMoreWritesAfterAFailedSync(t *testing.T) {
 	disk := newSimDisk()
 	s, h := script()(disk)
-	disk.failAt, disk.failWith = disk.steps+4, syscall.EIO // create, write, write, sync
+	disk.FailAt(disk.Steps()+4, syscall.EIO) // create, write, write, sync
 	b := storagetest.Text(100, 99)
 	h.put(s, b)
-	if disk.failed != "sync file" || len(h.errs) != 1 {
-		t.Fatalf("failed: %q, errors: %v", disk.failed, h.errs)
+	if disk.Failed() != "sync file" || len(h.errs) != 1 {
+		t.Fatalf("failed: %q, errors: %v", disk.Failed(), h.errs)
 	}
 	h.put(s, b)
 	h.batch(s, b)
@@ -263,11 +264,11 @@ func TestErrorAtEveryStep(t *testing.T) {
 	script, whole := script(), newSimDisk()
 	script(whole)
 	for _, failure := range []error{syscall.ENOSPC, syscall.EIO} {
-		for k := 1; k <= whole.steps; k++ {
+		for k := 1; k <= whole.Steps(); k++ {
 			disk := newSimDisk()
-			disk.failAt, disk.failWith = k, failure
+			disk.FailAt(k, failure)
 			s, h := script(disk)
-			name := fmt.Sprintf("%v at step %d (%s)", failure, k, disk.failed)
+			name := fmt.Sprintf("%v at step %d (%s)", failure, k, disk.Failed())
 			if s == nil {
 				if !errors.Is(h.errs[0], failure) {
 					t.Errorf("%s: open: %v", name, h.errs[0])
@@ -277,9 +278,9 @@ func TestErrorAtEveryStep(t *testing.T) {
 			if wantIntact(t, s, h); t.Failed() {
 				t.Fatalf("%s: %v", name, h.errs)
 			}
-			wantErrors(t, name, h.errs, failure, disk.failed)
-			disk.failAt = 0
-			if names, _ := disk.list(tmpName); len(names) > 0 && disk.failed != "remove" {
+			wantErrors(t, name, h.errs, failure, disk.Failed())
+			disk.FailAt(0, nil)
+			if names, _ := disk.list(tmpName); len(names) > 0 && disk.Failed() != "remove" {
 				t.Errorf("%s: tmp holds %v, want nothing", name, names)
 			}
 			after, err := openOn(t.Context(), Config{Path: "sim", Coders: 1}, disk, nil)
@@ -291,6 +292,7 @@ func TestErrorAtEveryStep(t *testing.T) {
 			}
 		}
 	}
+	fmt.Printf("storage/dir: %d points of an I/O error, of 2 kinds\n", whole.Steps())
 }
 
 // wantErrors checks that a failure was reported once, or, after a sync that

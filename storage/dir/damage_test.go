@@ -45,21 +45,17 @@ func setFile(t testing.TB, s *Store, disk *simDisk, d task.Digest, b []byte) {
 	if err := s.makeShards(&all); err != nil {
 		t.Fatal(err)
 	}
-	dir, base, _, err := disk.find(blobName(d))
-	if err != nil {
-		t.Fatal(err)
-	}
-	dir.now[base] = &simNode{now: b}
+	disk.Put(blobName(d), b)
 	s.cache = newCache(1)
 }
 
 func getFile(t testing.TB, disk *simDisk, d task.Digest) []byte {
 	t.Helper()
-	_, _, node, err := disk.find(blobName(d))
-	if err != nil || node == nil {
+	b, err := disk.Bytes(blobName(d))
+	if err != nil {
 		t.Fatalf("no file of %s: %v", d, err)
 	}
-	return bytes.Clone(node.now)
+	return bytes.Clone(b)
 }
 
 // wantDamage expects that a full read and a check both find the damage and
