@@ -58,6 +58,7 @@ type stateResult struct {
 	SnapshotMB      float64   `json:"snapshot_mb"`
 	SnapshotReports int       `json:"snapshot_reports"` // applied while it was written
 	RestartEach     []float64 `json:"restart_each_s"`
+	RestartCPU      *float64  `json:"restart_cpu_s"` // CPU time of the slowest restart
 	RestartLive     uint64    `json:"restart_live"` // tasks of which the restarted node had records
 	RestartSnapshot float64   `json:"restart_snapshot_mb"`
 	RestartEntries  uint64    `json:"restart_entries"` // of the log behind the snapshot, read at the restart
@@ -69,6 +70,7 @@ type stateResult struct {
 	TaskMicros      float64   `json:"task_us"`         // CPU of the state machine and the scheduler
 	TenfoldMicros   float64   `json:"tenfold_task_us"` // the same in a job ten times as large
 	Steal           *float64  `json:"steal_percent"`
+	OthersCPU       *float64  `json:"others_cpu_percent"` // what other programs took while a coordinator was restarted
 	Seconds         float64   `json:"seconds"`
 }
 

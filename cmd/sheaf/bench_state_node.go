@@ -15,6 +15,7 @@ import (
 	"github.com/sheafgrid/sheaf/client/identity"
 	"github.com/sheafgrid/sheaf/examples"
 	"github.com/sheafgrid/sheaf/internal/freeport"
+	"github.com/sheafgrid/sheaf/loadgen"
 	"github.com/sheafgrid/sheaf/protocol"
 	"github.com/sheafgrid/sheaf/publisher"
 )
@@ -203,13 +204,17 @@ func (s *stateBench) restart(ctx context.Context) error {
 	if err := n.untilSnapshot(ctx); err != nil {
 		return n.explain(n.process, err)
 	}
+	from, fromErr := loadgen.MachineNow()
+	own := cpuNow()
 	for range restarts {
-		took, err := n.killAndWait(ctx)
+		spent, err := n.killAndWait(ctx, &s.result)
 		if err != nil {
 			return err
 		}
-		s.result.RestartEach = append(s.result.RestartEach, round(took.Seconds(), 2))
-		s.result.Restart = highest(s.result.RestartEach)
+		own -= spent
+	}
+	if to, err := loadgen.MachineNow(); errors.Join(err, fromErr) == nil {
+		s.result.OthersCPU = pointer(max(0, loadgen.BusyPercent(from, to)-loadgen.PercentOf(cpuNow()-own, from, to)))
 	}
 	return n.describeRestart(&s.result)
 }
@@ -246,8 +251,9 @@ func (n *stateNode) untilSnapshot(ctx context.Context) error {
 }
 
 // killAndWait kills the coordinator, starts it again, and says how long it takes
-// from there until it is ready: it leads, and has applied its whole log.
-func (n *stateNode) killAndWait(ctx context.Context) (time.Duration, error) {
+// from there until it is ready: it leads, and has applied its whole log. The CPU
+// time of that says what other programs on this machine do not change.
+func (n *stateNode) killAndWait(ctx context.Context, r *stateResult) (spent time.Duration, err error) {
 	var before, after protocol.NodeView
 	if err := n.getJSON(n.process.url, protocol.PathNode, &before); err != nil {
 		return 0, err
@@ -269,7 +275,21 @@ func (n *stateNode) killAndWait(ctx context.Context) (time.Duration, error) {
 	if after.Applied < before.Applied {
 		return 0, fmt.Errorf("the restarted coordinator has entry %d, and had %d", after.Applied, before.Applied)
 	}
-	return took, nil
+	r.RestartEach = append(r.RestartEach, round(took.Seconds(), 2))
+	r.Restart = highest(r.RestartEach)
+	if u, err := loadgen.UsageOf(n.process.cmd.Process.Pid); err == nil {
+		spent = u.CPU
+		r.RestartCPU = pointer(max(spent.Seconds(), value(r.RestartCPU)))
+	}
+	return spent, nil
+}
+
+// value is what a pointer points to, or 0.
+func value(v *float64) float64 {
+	if v == nil {
+		return 0
+	}
+	return *v
 }
 
 // describeRestart says what the coordinator had to read.
