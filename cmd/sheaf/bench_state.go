@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/sheafgrid/sheaf/coordinator/statebench"
+	"github.com/sheafgrid/sheaf/internal/usage"
 	"github.com/sheafgrid/sheaf/loadgen"
 	"github.com/sheafgrid/sheaf/protocol"
 	"github.com/sheafgrid/sheaf/task"
@@ -59,7 +60,7 @@ type stateResult struct {
 	SnapshotReports int       `json:"snapshot_reports"` // applied while it was written
 	RestartEach     []float64 `json:"restart_each_s"`
 	RestartCPU      *float64  `json:"restart_cpu_s"` // CPU time of the slowest restart
-	RestartLive     uint64    `json:"restart_live"` // tasks of which the restarted node had records
+	RestartLive     uint64    `json:"restart_live"`  // tasks of which the restarted node had records
 	RestartSnapshot float64   `json:"restart_snapshot_mb"`
 	RestartEntries  uint64    `json:"restart_entries"` // of the log behind the snapshot, read at the restart
 	HeapBefore      float64   `json:"heap_mb_before"`
@@ -81,7 +82,7 @@ func (c *benchStateCommand) Run(a *app) error {
 	}
 	s := &stateBench{app: a, flags: *c}
 	s.result = stateResult{Tasks: c.Tasks, Live: c.Live, Finished: c.Finished, Missed: []string{}}
-	from, fromErr := loadgen.MachineNow()
+	from, fromErr := usage.Now()
 	began := time.Now()
 	for _, part := range []struct {
 		what string
@@ -100,8 +101,8 @@ func (c *benchStateCommand) Run(a *app) error {
 	}
 	r := &s.result
 	r.Seconds, r.OK = round(time.Since(began).Seconds(), 1), true
-	if to, err := loadgen.MachineNow(); errors.Join(err, fromErr) == nil {
-		r.Steal = pointer(loadgen.StealPercent(from, to))
+	if to, err := usage.Now(); errors.Join(err, fromErr) == nil {
+		r.Steal = pointer(usage.StealPercent(from, to))
 	}
 	s.report()
 	return nil

@@ -15,7 +15,7 @@ import (
 	"github.com/sheafgrid/sheaf/client/identity"
 	"github.com/sheafgrid/sheaf/examples"
 	"github.com/sheafgrid/sheaf/internal/freeport"
-	"github.com/sheafgrid/sheaf/loadgen"
+	"github.com/sheafgrid/sheaf/internal/usage"
 	"github.com/sheafgrid/sheaf/protocol"
 	"github.com/sheafgrid/sheaf/publisher"
 )
@@ -204,7 +204,7 @@ func (s *stateBench) restart(ctx context.Context) error {
 	if err := n.untilSnapshot(ctx); err != nil {
 		return n.explain(n.process, err)
 	}
-	from, fromErr := loadgen.MachineNow()
+	from, fromErr := usage.Now()
 	own := cpuNow()
 	for range restarts {
 		spent, err := n.killAndWait(ctx, &s.result)
@@ -213,8 +213,8 @@ func (s *stateBench) restart(ctx context.Context) error {
 		}
 		own -= spent
 	}
-	if to, err := loadgen.MachineNow(); errors.Join(err, fromErr) == nil {
-		s.result.OthersCPU = pointer(max(0, loadgen.BusyPercent(from, to)-loadgen.PercentOf(cpuNow()-own, from, to)))
+	if to, err := usage.Now(); errors.Join(err, fromErr) == nil {
+		s.result.OthersCPU = pointer(max(0, usage.BusyPercent(from, to)-usage.PercentOf(cpuNow()-own, from, to)))
 	}
 	return n.describeRestart(&s.result)
 }
@@ -277,7 +277,7 @@ func (n *stateNode) killAndWait(ctx context.Context, r *stateResult) (spent time
 	}
 	r.RestartEach = append(r.RestartEach, round(took.Seconds(), 2))
 	r.Restart = highest(r.RestartEach)
-	if u, err := loadgen.UsageOf(n.process.cmd.Process.Pid); err == nil {
+	if u, err := usage.Of(n.process.cmd.Process.Pid); err == nil {
 		spent = u.CPU
 		r.RestartCPU = pointer(max(spent.Seconds(), value(r.RestartCPU)))
 	}

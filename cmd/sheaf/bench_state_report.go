@@ -7,7 +7,7 @@ import (
 	"strconv"
 	"time"
 
-	"github.com/sheafgrid/sheaf/loadgen"
+	"github.com/sheafgrid/sheaf/internal/usage"
 )
 
 // wanted is what one figure of a stateResult should be, at most.
@@ -107,7 +107,7 @@ func (s *stateBench) clear() {
 // cpuNow is the CPU time of this process, where the system tells it, or else
 // the time.
 func cpuNow() time.Duration {
-	if u, err := loadgen.UsageOf(os.Getpid()); err == nil {
+	if u, err := usage.Of(os.Getpid()); err == nil {
 		return u.CPU
 	}
 	return time.Duration(time.Now().UnixNano())
