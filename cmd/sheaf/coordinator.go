@@ -90,6 +90,9 @@ func (c *coordinatorCommand) Run(a *app) error {
 	if err := fsutil.WriteFileAtomic(filepath.Join(c.Data, "join-token"), []byte(info.Token+"\n"), 0o600); err != nil {
 		return err
 	}
+	if err := fsutil.WriteFileAtomic(filepath.Join(c.Data, "metrics-token"), []byte(info.Metrics+"\n"), 0o600); err != nil {
+		return err
+	}
 	if a.json {
 		a.print(map[string]any{"node": info.Node, "cluster": info.Cluster, "url": info.URL, "raft": info.Raft})
 	} else {
