@@ -52,8 +52,8 @@ func (s *stateBench) report() {
 	s.say("The snapshot took %.2f s and %.1f MB; %d reports were applied meanwhile, 99 %% of the entries within %.1f ms; without a snapshot the longest took %.1f ms.",
 		r.SnapshotSeconds, r.SnapshotMB, r.SnapshotReports, r.StallP99, r.StallBefore)
 	s.say("Restarts took %v s, at most %.2f s of CPU, with a snapshot of %.1f MB and %d further entries of the log.", r.RestartEach, value(r.RestartCPU), r.RestartSnapshot, r.RestartEntries)
-	s.say("The coordinator's heap had %.1f MB before and %.1f MB after; of the growth, the state itself is %.2f MB. Outputs on its disk: %.0f MB. It finished %.0f tasks/s.",
-		r.HeapBefore, r.HeapAfter, r.StateGrowth, r.OutputsMB, r.FinishedPerSec)
+	s.say("The coordinator's heap had %.1f MB before any work, %.1f MB at work before and %.1f MB after; of the growth, the state itself is %.2f MB. Outputs on its disk: %.0f MB. It finished %.0f tasks/s.",
+		r.HeapIdle, r.HeapBefore, r.HeapAfter, r.StateGrowth, r.OutputsMB, r.FinishedPerSec)
 	s.say("State machine and scheduler take %.2f µs of CPU a task, %.2f µs in the tenfold job.", r.TaskMicros, r.TenfoldMicros)
 	if value(r.OthersCPU) > maxSteal {
 		s.say("Other programs took %.0f %% of the processors during the restarts: they could be faster.", *r.OthersCPU)
