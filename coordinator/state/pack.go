@@ -44,10 +44,11 @@ func unpackTask(u *unpacker, t *Task) {
 func (s AttemptState) hasResult() bool { return s >= AttemptReported && s <= AttemptWrong }
 
 func packAttempt(b []byte, a *Attempt) []byte {
-	b = binary.AppendUvarint(append(b, byte(a.State)), uint64(a.Serial))
+	b = append(b, byte(a.State))
 	if a.State == AttemptNone {
-		return b // a free slot has nothing else
+		return b // a free slot has nothing
 	}
+	b = binary.AppendUvarint(b, uint64(a.Serial))
 	b = binary.AppendUvarint(b, uint64(a.Previous))
 	b = binary.AppendUvarint(b, uint64(a.Stage))
 	b = binary.AppendUvarint(b, uint64(a.Index))
@@ -61,10 +62,11 @@ func packAttempt(b []byte, a *Attempt) []byte {
 }
 
 func unpackAttempt(u *unpacker, a *Attempt) {
-	a.State, a.Serial = AttemptState(u.octet(byte(AttemptDropped))), uint32(u.number(math.MaxUint32))
+	a.State = AttemptState(u.octet(byte(AttemptDropped)))
 	if a.State == AttemptNone {
 		return
 	}
+	a.Serial = uint32(u.number(math.MaxUint32))
 	a.Previous, a.Stage = uint32(u.number(math.MaxUint32)), task.StageID(u.number(math.MaxUint32))
 	a.Index, a.Host = uint32(u.number(math.MaxUint32)), task.HostID(u.number(math.MaxUint32))
 	a.Failure, a.Deadline = protocol.Failure(u.octet(math.MaxUint8)), task.Millis(u.number(math.MaxInt64))

@@ -24,7 +24,6 @@ func packedExamples() (tasks []Task, attempts []Attempt) {
 	}
 	attempts = []Attempt{
 		{},
-		{Serial: 300},
 		{Serial: 1, Previous: 2, Stage: 3, Index: 999_999_999, Host: 5, State: AttemptOpen, Deadline: 1 << 40},
 		{Stage: 1, Host: 1, State: AttemptReported, Exit: 65535, Work: 1<<64 - 1, Deadline: 1, Output: task.Sum([]byte("x"))},
 		{Stage: 1, Host: 1, State: AttemptReturned, Failure: 4, Deadline: 1},

@@ -116,7 +116,7 @@ func (in *restorer) read(section uint16, payload []byte) error {
 	case sectionTasks, sectionChunks:
 		return in.readStage(section, payload)
 	case sectionAttempts:
-		return unpackPage(payload, &s.attempts, &s.share, s.attempts.length+pageSize, unpackAttempt)
+		return unpackPage(payload, &s.attempts, &s.share, s.cluster.Attempts+1, unpackAttempt)
 	case sectionSessions:
 		return readPage(payload, &s.sessions, &s.share)
 	case sectionEnd:
@@ -200,6 +200,9 @@ func (s *State) fits() error {
 			return errors.New("a table is missing")
 		}
 	}
+	if s.attempts.Len()%pageSize != 0 || !s.attempts.Has(0) {
+		return errors.New("attempts are not on whole pages")
+	}
 	for i := uint64(1); i < s.hosts.Len(); i++ {
 		if a := uint64(s.hosts.At(i).Account); a == 0 || a >= s.accounts.Len() {
 			return bad("host", i)
@@ -244,17 +247,14 @@ func (s *State) jobsFit(bad func(string, uint64) error) error {
 			return err
 		}
 	}
-	for i := uint64(1); i < s.attempts.Len(); i++ {
-		a := s.attempts.At(i)
-		if a.State == AttemptNone {
-			continue
-		}
+	var wrong error
+	s.eachAttempt(func(i uint64, a *Attempt) {
 		if a.Host == 0 || uint64(a.Host) >= s.hosts.Len() || a.Stage == 0 || uint64(a.Stage) >= s.stages.Len() ||
-			!s.tasks[a.Stage].tasks.Has(uint64(a.Index)) || uint64(a.Previous) >= s.attempts.Len() {
-			return bad("attempt", i)
+			!s.tasks[a.Stage].tasks.Has(uint64(a.Index)) || !s.attempts.Has(uint64(a.Previous)) {
+			wrong = bad("attempt", i)
 		}
-	}
-	return nil
+	})
+	return wrong
 }
 
 // tasksFit: a task has a record unless its chunk is sealed, and its attempts
@@ -271,14 +271,14 @@ func (s *State) tasksFit(id task.StageID, bad func(string, uint64) error) error 
 		t := tables.tasks.At(i)
 		tries := 0
 		for slot := t.Last; slot != 0; slot = s.attempts.At(uint64(slot)).Previous {
-			if tries++; uint64(slot) >= s.attempts.Len() || tries > int(t.Tries) {
+			if tries++; !s.attempts.Has(uint64(slot)) || tries > int(t.Tries) {
 				return bad("task", i)
 			}
 			if a := s.attempts.At(uint64(slot)); a.Stage != id || uint64(a.Index) != i || a.State == AttemptNone {
 				return bad("task", i)
 			}
 		}
-		if uint64(t.Accepted) >= s.attempts.Len() {
+		if !s.attempts.Has(uint64(t.Accepted)) {
 			return bad("task", i)
 		}
 	}
