@@ -111,18 +111,17 @@ func checkLoad(load float64) error {
 
 // measure warms the cluster up, finds its pace, and measures.
 func (c *benchClusterCommand) measure(ctx context.Context, b *loadBench, r *clusterResult) error {
-	before := b.load.Counts()
-	preface := min(warmUp, time.Duration(c.Seconds)*time.Second)
-	if c.Load < 1 {
-		preface = calibrate
-		b.say("Finding out for %s what the cluster can take", durationText(calibrate))
-	}
-	if err := b.runLoad(ctx, 0, preface, nil); err != nil {
+	if err := b.runLoad(ctx, 0, min(warmUp, time.Duration(c.Seconds)*time.Second), nil); err != nil {
 		return err
 	}
 	rate := 0.0
 	if c.Load < 1 {
-		r.Calibration = round(float64(b.load.Counts().Exchanges-before.Exchanges)/preface.Seconds(), 1)
+		b.say("Finding out for %s what the cluster can take", durationText(calibrate))
+		before, began := b.load.Counts(), time.Now()
+		if err := b.runLoad(ctx, 0, calibrate, nil); err != nil {
+			return err
+		}
+		r.Calibration = round(float64(b.load.Counts().Exchanges-before.Exchanges)/time.Since(began).Seconds(), 1)
 		rate = c.Load * r.Calibration
 		b.say("It took %.0f exchanges a second; now %.0f", r.Calibration, rate)
 		if err := b.runLoad(ctx, rate, warmUp, nil); err != nil {

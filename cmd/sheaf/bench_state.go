@@ -63,8 +63,8 @@ type stateResult struct {
 	RestartLive     uint64    `json:"restart_live"`  // tasks of which the restarted node had records
 	RestartSnapshot float64   `json:"restart_snapshot_mb"`
 	RestartEntries  uint64    `json:"restart_entries"` // of the log behind the snapshot, read at the restart
-	HeapIdle        float64   `json:"heap_mb_idle"`   // of the coordinator, before any work
-	HeapBefore      float64   `json:"heap_mb_before"` // at work, after the first 300,000 tasks
+	HeapIdle        float64   `json:"heap_mb_idle"`    // of the coordinator, before any work
+	HeapBefore      float64   `json:"heap_mb_before"`  // at work, after the first 300,000 tasks
 	HeapAfter       float64   `json:"heap_mb_after"`
 	StateGrowth     float64   `json:"state_growth_mb_after_5m"` // of the state machine alone
 	OutputsMB       float64   `json:"outputs_mb"`               // on the disk, after
