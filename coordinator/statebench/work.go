@@ -16,9 +16,9 @@ const batch = 32
 // verdicts is how many tasks one command judges at most.
 const verdicts = 1024
 
-// Hold hands out twice as many attempts as so many tasks, so that each of them
-// has two but for a few at the end. progress is told how many attempts were handed out; its
-// error ends the work.
+// Hold hands out twice so many attempts, so that so many tasks have two each but
+// for a few at the end. progress is told how many were handed out; its error
+// ends the work.
 func (b *Bench) Hold(tasks uint64, progress func(attempts uint64) error) error {
 	handed := uint64(0)
 	for turn := 0; handed < 2*tasks; turn++ {
