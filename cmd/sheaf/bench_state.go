@@ -191,8 +191,8 @@ func (s *stateBench) finished(ctx context.Context) error {
 // The small job of the comparison, in tasks, and how often it is made. The
 // fastest of each is compared: what else happens on a machine only adds.
 const (
-	tenfoldTasks  = 25 * 4096
-	tenfoldRounds = 3
+	tenfoldTasks  = 10 * 4096
+	tenfoldRounds = 5
 )
 
 // tenfold compares ten jobs with one of as many tasks as all of them.
