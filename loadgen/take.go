@@ -2,7 +2,10 @@ package loadgen
 
 import (
 	"context"
+	"fmt"
 	"time"
+
+	"golang.org/x/sync/errgroup"
 )
 
 // Take makes the hosts hold so many attempts each, and report none: a cluster
@@ -11,10 +14,24 @@ import (
 func (l *Load) Take(ctx context.Context, each int) error {
 	before := l.target
 	l.target = 0
-	err := l.all(ctx, func(h *host, ctx context.Context) error { return h.hold(ctx, each) })
-	l.target = before
-	return err
+	defer func() { l.target = before }()
+	g, ctx := errgroup.WithContext(ctx)
+	g.SetLimit(takers)
+	for i, h := range l.hosts {
+		g.Go(func() error {
+			defer h.conn.close()
+			if err := h.hold(ctx, each); err != nil {
+				return fmt.Errorf("simulated host %d: %w", i+1, err)
+			}
+			return nil
+		})
+	}
+	return g.Wait()
 }
+
+// takers is how many hosts take at once: with thousands of them, each asking for
+// hundreds of tasks, the last would wait for longer than a host waits.
+const takers = 64
 
 // hold takes tasks until so many are held.
 func (h *host) hold(ctx context.Context, n int) error {
