@@ -34,6 +34,7 @@ type Parts struct {
 	Local    bool         // this node is reached from this machine alone
 	Timing   consensus.Timing
 	Trailing uint64       // entries that stay behind a snapshot; 0: the default
+	Dir      string       // data folder, whose disk is watched; "": there is none
 	Now      func() int64 // monotonic milliseconds; nil: the process's own
 	Logger   *slog.Logger
 }
@@ -46,6 +47,8 @@ type assembly struct {
 	dispatch *dispatch.Dispatcher
 	sweep    *sweep.Sweeper
 	mux      *http.ServeMux
+	counts   counts
+	probe    probe
 
 	instance  string        // tells this process from others of the same node
 	admitting chan struct{} // holds one while a node is being admitted here
@@ -62,7 +65,7 @@ type Assembly = assembly
 func assemble(p Parts) (*assembly, error) {
 	a := &assembly{
 		parts: p, instance: hex.EncodeToString(random(16)),
-		admitting: make(chan struct{}, 1), admitted: make(chan struct{}),
+		admitting: make(chan struct{}, 1), admitted: make(chan struct{}), probe: probe{dir: p.Dir},
 	}
 	a.blobs = blobs.New(p.Public, p.Outputs, a.otherVoters, p.Logger)
 	started, err := p.Raft.HasState()
@@ -95,13 +98,14 @@ func (a *assembly) openAPI() error {
 	released := archive.New(a.node, public, outputs)
 	a.sweep = sweep.New(a.node, sweepBlobs{a.blobs}, released, a.parts.Logger)
 	api := httpapi.New(httpapi.Config{
-		Name: a.parts.Identity.Node, Cluster: a.parts.Identity.Cluster, Node: a.node, Exchange: a.dispatch, Archive: released, Public: public, Outputs: outputs,
-		Forward: a.parts.Peers, Pages: pages, Logger: a.parts.Logger,
+		Name: a.parts.Identity.Node, Cluster: a.parts.Identity.Cluster, Node: a.node, Exchange: counting{a.dispatch, &a.counts}, Archive: released, Public: public, Outputs: outputs,
+		Forward: a.parts.Peers, Pages: pages, Ready: a.ready, Refused: a.counts.refused, Logger: a.parts.Logger,
 	})
 	a.mux = http.NewServeMux()
 	a.mux.HandleFunc("POST "+pathJoin, a.serveJoin)
 	a.mux.HandleFunc("POST "+pathAdmit, a.serveAdmit)
 	a.mux.HandleFunc("GET "+pathInstance, a.serveInstance)
+	a.mux.HandleFunc("GET "+pathMetrics, a.serveMetrics)
 	a.mux.Handle("/internal/", a.blobs.Handler(a.parts.Identity.Node, a.parts.Identity.Secret))
 	a.mux.Handle("/", api)
 	return nil
@@ -131,12 +135,13 @@ type Info struct {
 	URL     string
 	Raft    string
 	Token   string // lets another coordinator join
+	Metrics string // lets Prometheus read the metrics from another machine
 }
 
 // Info says who the node is and where it is reached.
 func (a *assembly) Info() Info {
 	id := &a.parts.Identity
-	return Info{Node: id.Node, Cluster: id.Cluster, URL: id.URL, Raft: id.Raft, Token: joinToken(id.Secret)}
+	return Info{Node: id.Node, Cluster: id.Cluster, URL: id.URL, Raft: id.Raft, Token: joinToken(id.Secret), Metrics: metricsToken(id.Secret)}
 }
 
 // State calls fn with the node's replica of the state, to be read only.

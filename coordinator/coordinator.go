@@ -110,7 +110,7 @@ func (c *Coordinator) open(ctx context.Context) (err error) {
 	c.assembly, err = assemble(Parts{
 		Identity: id, Raft: raft, Public: c.public, Outputs: c.outputs, Peers: peers,
 		Join: c.cfg.Join, Local: loopback(c.listener.Addr().String()) && loopback(c.cfg.Raft),
-		Timing: c.cfg.Timing, Now: c.cfg.Now, Logger: c.cfg.Logger,
+		Timing: c.cfg.Timing, Dir: c.cfg.Dir, Now: c.cfg.Now, Logger: c.cfg.Logger,
 	})
 	if err != nil {
 		return closing(err, raft)

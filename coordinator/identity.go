@@ -182,6 +182,13 @@ func random(n int) []byte {
 	return b
 }
 
+// metricsToken lets its bearer read the metrics of every node of the cluster.
+func metricsToken(secret []byte) string {
+	mac := hmac.New(sha256.New, secret)
+	mac.Write([]byte("sheaf metrics token 1"))
+	return hex.EncodeToString(mac.Sum(nil)[:16])
+}
+
 // joinToken lets its bearer join the cluster.
 func joinToken(secret []byte) string {
 	mac := hmac.New(sha256.New, secret)

@@ -14,6 +14,6 @@
 // package protocol's own.
 //
 // Run and Drain own one goroutine a host until they return; nothing else here
-// starts one. The package reads /proc where there is one, to say what a
-// measurement cost. It writes no file and obeys no pause: it is no volunteer.
+// starts one. The package writes no file and obeys no pause: it is no
+// volunteer.
 package loadgen

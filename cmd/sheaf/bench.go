@@ -19,6 +19,7 @@ import (
 type benchCommand struct {
 	Kill     benchKillCommand     `cmd:"" help:"Submit, kill -9 a random process at a random moment, start it again, complete; and count what was lost."`
 	Cluster  benchClusterCommand  `cmd:"" help:"Measure how many tasks a second a cluster on this machine can take, and how soon it answers."`
+	State    benchStateCommand    `cmd:"" help:"Measure what a large job, a million live tasks and millions of finished ones take of a coordinator."`
 	Failover benchFailoverCommand `cmd:"" help:"Measure how long a cluster on this machine is without a leader when its leader is killed."`
 }
 

@@ -11,6 +11,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"github.com/sheafgrid/sheaf/internal/usage"
 	"github.com/sheafgrid/sheaf/loadgen"
 	"github.com/sheafgrid/sheaf/protocol"
 )
@@ -110,18 +111,17 @@ func checkLoad(load float64) error {
 
 // measure warms the cluster up, finds its pace, and measures.
 func (c *benchClusterCommand) measure(ctx context.Context, b *loadBench, r *clusterResult) error {
-	before := b.load.Counts()
-	preface := min(warmUp, time.Duration(c.Seconds)*time.Second)
-	if c.Load < 1 {
-		preface = calibrate
-		b.say("Finding out for %s what the cluster can take", durationText(calibrate))
-	}
-	if err := b.runLoad(ctx, 0, preface, nil); err != nil {
+	if err := b.runLoad(ctx, 0, min(warmUp, time.Duration(c.Seconds)*time.Second), nil); err != nil {
 		return err
 	}
 	rate := 0.0
 	if c.Load < 1 {
-		r.Calibration = round(float64(b.load.Counts().Exchanges-before.Exchanges)/preface.Seconds(), 1)
+		b.say("Finding out for %s what the cluster can take", durationText(calibrate))
+		before, began := b.load.Counts(), time.Now()
+		if err := b.runLoad(ctx, 0, calibrate, nil); err != nil {
+			return err
+		}
+		r.Calibration = round(float64(b.load.Counts().Exchanges-before.Exchanges)/time.Since(began).Seconds(), 1)
 		rate = c.Load * r.Calibration
 		b.say("It took %.0f exchanges a second; now %.0f", r.Calibration, rate)
 		if err := b.runLoad(ctx, rate, warmUp, nil); err != nil {
@@ -210,9 +210,9 @@ type sample struct {
 	term      uint64
 	validated uint64
 	counts    loadgen.Counts
-	machine   loadgen.Machine
-	self      loadgen.Usage
-	nodes     []loadgen.Usage
+	machine   usage.Machine
+	self      usage.Usage
+	nodes     []usage.Usage
 	usage     bool // machine, self and nodes are known
 }
 
@@ -231,10 +231,10 @@ func (b *loadBench) sample() (s sample, err error) {
 	}
 	s.at, s.counts = time.Now(), b.load.Counts()
 	var errs [3]error
-	s.machine, errs[0] = loadgen.MachineNow()
-	s.self, errs[1] = loadgen.UsageOf(os.Getpid())
+	s.machine, errs[0] = usage.Now()
+	s.self, errs[1] = usage.Of(os.Getpid())
 	for _, p := range b.coordinators {
-		u, err := loadgen.UsageOf(p.cmd.Process.Pid)
+		u, err := usage.Of(p.cmd.Process.Pid)
 		s.nodes, errs[2] = append(s.nodes, u), errors.Join(errs[2], err)
 	}
 	s.usage = errors.Join(errs[:]...) == nil // not every system says
@@ -257,8 +257,8 @@ func (r *clusterResult) between(b *loadBench, from, to sample) error {
 			r.RSS = append(r.RSS, to.nodes[i].Resident/1e6)
 		}
 		r.CPU, r.LoadCPU = pointer(float64(all.Microseconds())/tasks), pointer(float64(own.Microseconds())/tasks)
-		r.Steal = pointer(loadgen.StealPercent(from.machine, to.machine))
-		r.OthersCPU = pointer(max(0, loadgen.BusyPercent(from.machine, to.machine)-loadgen.PercentOf(all, from.machine, to.machine)))
+		r.Steal = pointer(usage.StealPercent(from.machine, to.machine))
+		r.OthersCPU = pointer(max(0, usage.BusyPercent(from.machine, to.machine)-usage.PercentOf(all, from.machine, to.machine)))
 	}
 	for _, p := range b.coordinators {
 		log, err := folderSize(filepath.Join(b.dir, p.name, "raft"))

@@ -11,7 +11,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
-	"github.com/sheafgrid/sheaf/loadgen"
+	"github.com/sheafgrid/sheaf/internal/usage"
 	"github.com/sheafgrid/sheaf/protocol"
 )
 
@@ -80,15 +80,15 @@ func (c *benchFailoverCommand) Run(a *app) error {
 		return err
 	}
 	t := &failoverTest{loadBench: b}
-	from, fromErr := loadgen.MachineNow()
+	from, fromErr := usage.Now()
 	began := time.Now()
 	if err := t.run(a.ctx, c.Rounds, c.Rate); err != nil {
 		return err
 	}
 	r := c.result(t)
 	r.Seconds = round(time.Since(began).Seconds(), 1)
-	if to, err := loadgen.MachineNow(); errors.Join(err, fromErr) == nil {
-		r.Steal = pointer(loadgen.StealPercent(from, to))
+	if to, err := usage.Now(); errors.Join(err, fromErr) == nil {
+		r.Steal = pointer(usage.StealPercent(from, to))
 	}
 	if err := b.settle(a.ctx); err != nil {
 		return err

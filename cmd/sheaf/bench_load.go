@@ -123,6 +123,11 @@ func (b *loadBench) prepare(ctx context.Context) error {
 	if err := b.submit(ctx); err != nil {
 		return err
 	}
+	return b.enrol(ctx)
+}
+
+// enrol makes the simulated hosts known to the cluster.
+func (b *loadBench) enrol(ctx context.Context) error {
 	v, err := b.fleet.cluster(b.coordinators[0].url)
 	if err != nil {
 		return err

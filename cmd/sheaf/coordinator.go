@@ -28,6 +28,7 @@ type coordinatorCommand struct {
 	Token     string     `help:"The cluster's join token, from the file join-token of a member's data folder. Not needed while everything is on loopback." env:"SHEAF_JOIN_TOKEN" placeholder:"TOKEN"`
 	Publisher []task.Key `help:"With --bootstrap: only these accounts may publish. Default: anyone." placeholder:"KEY"`
 	Quota     int64      `help:"Bytes for inputs, and for outputs, each; 0: no limit." default:"0" placeholder:"BYTES"`
+	DebugAddr string     `help:"Answer Go's profiler (pprof) at this address of this machine, such as 127.0.0.1:6060." placeholder:"HOST:PORT"`
 	Verbose   bool       `help:"Log what Raft does, too." short:"v"`
 }
 
@@ -77,12 +78,19 @@ func (c *coordinatorCommand) Run(a *app) error {
 		}
 		cfg.Bootstrap = b
 	}
+	debug, err := newDebugServer(c.DebugAddr)
+	if err != nil {
+		return err
+	}
 	node, err := coordinator.Open(a.ctx, cfg)
 	if err != nil {
 		return err
 	}
 	info := node.Info()
 	if err := fsutil.WriteFileAtomic(filepath.Join(c.Data, "join-token"), []byte(info.Token+"\n"), 0o600); err != nil {
+		return err
+	}
+	if err := fsutil.WriteFileAtomic(filepath.Join(c.Data, "metrics-token"), []byte(info.Metrics+"\n"), 0o600); err != nil {
 		return err
 	}
 	if a.json {
@@ -94,7 +102,7 @@ func (c *coordinatorCommand) Run(a *app) error {
 		a.say("Volunteer:          sheaf client --join %s --allow all", info.URL)
 		a.say("Submit a job:       sheaf job submit FILE --server %s", info.URL)
 	}
-	return node.Run(a.ctx)
+	return debug.beside(a.ctx, node.Run)
 }
 
 // check refuses what would only fail later, or for ever.

@@ -75,8 +75,9 @@ func copyFile(to, from string, mode os.FileMode) error {
 	return errors.Join(err, out.Close())
 }
 
-// addCoordinators starts n coordinators that form one cluster.
-func (f *fleet) addCoordinators(ctx context.Context, n int) error {
+// addCoordinators starts n coordinators that form one cluster, with further
+// flags for each.
+func (f *fleet) addCoordinators(ctx context.Context, n int, flags ...string) error {
 	ports, err := freeport.Loopback(2 * n)
 	if err != nil {
 		return err
@@ -93,6 +94,7 @@ func (f *fleet) addCoordinators(ctx context.Context, n int) error {
 		} else {
 			p.args = append(p.args, "--join", f.coordinators[0].url)
 		}
+		p.args = append(p.args, flags...)
 		f.coordinators = append(f.coordinators, p)
 		if err := f.start(p); err != nil {
 			return err

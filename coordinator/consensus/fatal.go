@@ -52,12 +52,14 @@ type guard struct {
 	kept   raft.SnapshotStore
 	fatal  *latch
 
+	measures *Measures
+
 	mu      sync.Mutex
 	writing map[*time.Time]string // begun and not finished, with what is written
 }
 
-func newGuard(s Stores, fatal *latch) *guard {
-	return &guard{log: s.Log, stable: s.Stable, kept: s.Snapshots, fatal: fatal, writing: map[*time.Time]string{}}
+func newGuard(s Stores, fatal *latch, m *Measures) *guard {
+	return &guard{measures: m, log: s.Log, stable: s.Stable, kept: s.Snapshots, fatal: fatal, writing: map[*time.Time]string{}}
 }
 
 // write runs one write to the disk.
@@ -97,10 +99,11 @@ func (g *guard) LastIndex() (uint64, error)  { return g.log.LastIndex() }
 func (g *guard) GetLog(i uint64, l *raft.Log) error { return g.log.GetLog(i, l) }
 
 func (g *guard) StoreLog(l *raft.Log) error {
-	return g.write("the log", func() error { return g.log.StoreLog(l) })
+	return g.StoreLogs([]*raft.Log{l})
 }
 
 func (g *guard) StoreLogs(l []*raft.Log) error {
+	defer g.measures.wroteLog(time.Now(), l)
 	return g.write("the log", func() error { return g.log.StoreLogs(l) })
 }
 

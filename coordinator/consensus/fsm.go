@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"sync"
+	"time"
 
 	"github.com/hashicorp/raft"
 
@@ -14,7 +15,8 @@ import (
 
 // fsm is the adapter between raft and the state machine.
 type fsm struct {
-	fatal *latch
+	fatal    *latch
+	measures *Measures
 
 	mu      sync.RWMutex
 	state   *state.State
@@ -28,8 +30,8 @@ type fsm struct {
 	lastDigest  task.Digest
 }
 
-func newFSM(fatal *latch) *fsm {
-	return &fsm{fatal: fatal, state: state.New(), changed: make(chan struct{})}
+func newFSM(fatal *latch, m *Measures) *fsm {
+	return &fsm{fatal: fatal, measures: m, state: state.New(), changed: make(chan struct{})}
 }
 
 // Apply applies one entry.
@@ -41,6 +43,7 @@ func (f *fsm) Apply(l *raft.Log) any {
 // decoded ends the node: from then on nothing is applied (R4).
 func (f *fsm) ApplyBatch(logs []*raft.Log) []any {
 	out := make([]any, len(logs))
+	began := time.Now()
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	for i, l := range logs {
@@ -48,6 +51,8 @@ func (f *fsm) ApplyBatch(logs []*raft.Log) []any {
 	}
 	close(f.changed)
 	f.changed = make(chan struct{})
+	f.measures.Apply.Since(began)
+	f.measures.Entries.Add(uint64(len(logs)))
 	return out
 }
 
@@ -76,7 +81,7 @@ func (f *fsm) Snapshot() (raft.FSMSnapshot, error) {
 		return nil, err
 	}
 	f.unsnapshotted = 0
-	return &snapshot{frozen: f.state.Freeze()}, nil
+	return &snapshot{frozen: f.state.Freeze(), measures: f.measures}, nil
 }
 
 // Restore replaces the state by a snapshot's. The old state stays until the
@@ -134,12 +139,16 @@ func (f *fsm) bytesSinceSnapshot() int64 {
 }
 
 // snapshot is a frozen state on its way to the disk.
-type snapshot struct{ frozen *state.Frozen }
+type snapshot struct {
+	frozen   *state.Frozen
+	measures *Measures
+}
 
 // Persist writes the snapshot. Cancel is for failures only: a snapshot that is
 // cancelled after it was written would let raft drop the log it stands for.
 func (s *snapshot) Persist(sink raft.SnapshotSink) error {
-	w := bufio.NewWriterSize(sink, 1<<20)
+	began, counted := time.Now(), &countingSink{SnapshotSink: sink}
+	w := bufio.NewWriterSize(counted, 1<<20)
 	_, err := s.frozen.Write(w)
 	if err == nil {
 		err = w.Flush()
@@ -148,7 +157,11 @@ func (s *snapshot) Persist(sink raft.SnapshotSink) error {
 		_ = sink.Cancel() // the first error is the one to report
 		return fmt.Errorf("snapshot %s: %w", sink.ID(), err)
 	}
-	return sink.Close()
+	err = sink.Close()
+	if err == nil {
+		s.measures.persisted(began, counted.bytes)
+	}
+	return err
 }
 
 // Release lets Apply change pages in place again.

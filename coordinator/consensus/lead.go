@@ -79,6 +79,7 @@ func (n *Node) lead(ctx context.Context) {
 		n.clock.set(base, n.cfg.Now())
 	})
 	n.serving.Store(true)
+	n.measures.Terms.Add(1)
 	n.cfg.Logger.Info("this node leads", "term", n.raft.CurrentTerm())
 	defer n.cfg.Logger.Info("this node leads no longer")
 	if n.cfg.Lead == nil {

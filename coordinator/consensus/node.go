@@ -24,6 +24,8 @@ type Node struct {
 	queue *queue
 	clock clock
 
+	measures Measures
+
 	serving atomic.Bool // it leads and has applied everything from before
 }
 
@@ -38,8 +40,8 @@ func Open(cfg Config) (*Node, error) {
 		cfg.Now = func() int64 { return time.Since(start).Milliseconds() }
 	}
 	n := &Node{cfg: cfg, fatal: newLatch(), queue: newQueue()}
-	n.fsm = newFSM(n.fatal)
-	n.guard = newGuard(cfg.Stores, n.fatal)
+	n.fsm = newFSM(n.fatal, &n.measures)
+	n.guard = newGuard(cfg.Stores, n.fatal, &n.measures)
 	// The entries that followers ask for next; each may have 256 KiB.
 	log, err := raft.NewLogCache(64, n.guard)
 	if err != nil {
@@ -156,6 +158,7 @@ type Status struct {
 	Serving bool
 	Term    uint64
 	Last    uint64 // index of the last entry in its log
+	Commit  uint64 // index of the last entry that it knows to be on a majority
 	Applied uint64 // index of the last entry applied to its state
 }
 
@@ -163,7 +166,7 @@ type Status struct {
 func (n *Node) Status() Status {
 	return Status{
 		Node: n.cfg.Node, Leader: n.Leader(), Serving: n.Serving(),
-		Term: n.raft.CurrentTerm(), Last: n.raft.LastIndex(), Applied: n.raft.AppliedIndex(),
+		Term: n.raft.CurrentTerm(), Last: n.raft.LastIndex(), Commit: n.raft.CommitIndex(), Applied: n.raft.AppliedIndex(),
 	}
 }
 

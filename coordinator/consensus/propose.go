@@ -112,11 +112,14 @@ func (n *Node) Propose(ctx context.Context, c state.Command) (state.Result, erro
 	if len(p.command) > maxBatch {
 		return state.Result{}, fmt.Errorf("command %T of %d bytes, at most %d fit into the log", c, len(p.command), maxBatch)
 	}
+	began := time.Now()
 	if err := n.queue.add(p); err != nil {
 		return state.Result{}, err
 	}
 	select {
 	case o := <-p.done:
+		n.measures.Propose.Since(began)
+		n.measures.Commands.Add(1)
 		return o.result, o.err
 	case <-ctx.Done():
 		return state.Result{}, fmt.Errorf("%w: %w", ErrUnknown, ctx.Err())

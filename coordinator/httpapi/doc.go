@@ -71,6 +71,8 @@ type Config struct {
 	Outputs  Store
 	Forward  *http.Client // reaches the leader
 	Pages    *web.Pages
+	Ready    func() error        // why clients should rather ask another node
+	Refused  func(protocol.Code) // is told of every refusal
 	Logger   *slog.Logger
 }
 

@@ -76,6 +76,7 @@ func (s *Server) reply(w http.ResponseWriter, reply *protocol.Reply, err error) 
 // logged, since its text may help nobody else.
 func (s *Server) refusal(err error) *protocol.Error {
 	e := protocol.AsError(err)
+	s.cfg.Refused(e.Code)
 	if e.Code == protocol.CodeInternal {
 		s.cfg.Logger.Error("a request failed", "error", err)
 	}

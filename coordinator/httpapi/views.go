@@ -75,8 +75,8 @@ func (s *Server) serveDigest(w http.ResponseWriter, _ *http.Request) {
 
 // serveReady says whether a load balancer should send requests here.
 func (s *Server) serveReady(w http.ResponseWriter, _ *http.Request) {
-	if s.cfg.Node.Leader() == "" {
-		http.Error(w, "no leader is known", http.StatusServiceUnavailable)
+	if err := s.cfg.Ready(); err != nil {
+		http.Error(w, "not ready: "+err.Error(), http.StatusServiceUnavailable)
 		return
 	}
 	fmt.Fprintln(w, "ready")

@@ -21,7 +21,7 @@ func attemptID(slot uint32, a *Attempt) task.AttemptID {
 // one whose slot another has taken.
 func (s *State) attempt(id task.AttemptID) (uint32, *Attempt) {
 	slot := uint64(id) & math.MaxUint32
-	if slot == 0 || slot >= s.attempts.Len() {
+	if slot == 0 || !s.attempts.Has(slot) {
 		return 0, nil
 	}
 	a := s.attempts.At(slot)
@@ -112,19 +112,6 @@ func (s *State) assign(host task.HostID, pick Assignment) (slot uint32, ok bool)
 	s.jobs.Edit(uint64(st.Job)).Attempts++
 	s.index.opened(s, slot)
 	return slot, true
-}
-
-// newAttempt takes the lowest free slot (R3: see newSession), under a serial
-// number that tells the attempt from those that had the slot before.
-func (s *State) newAttempt(a Attempt) (slot uint32) {
-	i, ok := s.index.freeAttempts.next(0)
-	if !ok {
-		return uint32(s.attempts.Append(a))
-	}
-	s.index.freeAttempts.set(i, false)
-	a.Serial = s.attempts.At(i).Serial + 1
-	*s.attempts.Edit(i) = a
-	return uint32(i)
 }
 
 // extend makes records up to and including task i.

@@ -1,6 +1,9 @@
 package state
 
-import "math/bits"
+import (
+	"math"
+	"math/bits"
+)
 
 // bitmap is a growing set of task numbers that finds its next member in a
 // time that hardly grows with the set: one summary bit stands for 64 members.
@@ -32,6 +35,20 @@ func (m *bitmap) set(i uint64, in bool) {
 		}
 		m.count--
 	}
+}
+
+// full reports whether all from one number up to another are members. Both are
+// multiples of 64.
+func (m *bitmap) full(from, to uint64) bool {
+	if to/64 > uint64(len(m.words)) {
+		return false
+	}
+	for _, w := range m.words[from/64 : to/64] {
+		if w != math.MaxUint64 {
+			return false
+		}
+	}
+	return true
 }
 
 // next is the smallest member not below from.

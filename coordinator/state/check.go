@@ -50,10 +50,9 @@ func (c *checker) ledger() {
 	earned := make([]int64, s.hosts.Len())
 	perJob := make([]int64, s.jobs.Len())
 	var gone int64 // credit of attempts whose records are sealed
-	for i := uint64(1); i < s.attempts.Len(); i++ {
-		a := s.attempts.At(i)
+	s.eachAttempt(func(i uint64, a *Attempt) {
 		if a.State != AttemptValid {
-			continue
+			return
 		}
 		c.expect(a.Credit() > 0, "C1: attempt %d is valid and has no credit", i)
 		if s.chunkReleased(a.Stage, uint64(a.Index)) {
@@ -62,7 +61,7 @@ func (c *checker) ledger() {
 			pending[a.Host] += a.Credit()
 		}
 		perJob[s.stages.At(uint64(a.Stage)).Job] += a.Credit()
-	}
+	})
 	for i := uint64(1); i < s.stages.Len(); i++ {
 		st := s.stages.At(i)
 		gone += st.SealedCredit
@@ -221,14 +220,10 @@ func (c *checker) attempts() {
 	valid := make([]uint64, s.hosts.Len())
 	wrong := make([]uint64, s.hosts.Len())
 	made := make([]uint64, s.jobs.Len())
-	for i := uint64(1); i < s.attempts.Len(); i++ {
-		a := s.attempts.At(i)
-		if a.State == AttemptNone {
-			continue
-		}
+	s.eachAttempt(func(i uint64, a *Attempt) {
 		made[s.stages.At(uint64(a.Stage)).Job]++
 		if !s.chunkReleased(a.Stage, uint64(a.Index)) {
-			continue
+			return
 		}
 		c.expect(a.State != AttemptOpen, "attempt %d is open in a released chunk", i)
 		if a.State == AttemptValid {
@@ -237,7 +232,7 @@ func (c *checker) attempts() {
 		if a.State == AttemptWrong {
 			wrong[a.Host]++
 		}
-	}
+	})
 	for i := uint64(1); i < s.stages.Len(); i++ {
 		made[s.stages.At(i).Job] += s.stages.At(i).SealedAttempts
 	}
@@ -307,17 +302,21 @@ func (c *checker) openIndex() {
 	open := make([]int, s.hosts.Len())
 	perStage := make([]int, s.stages.Len())
 	for i := uint64(1); i < s.attempts.Len(); i++ {
-		a := s.attempts.At(i)
 		free, ok := s.index.freeAttempts.next(i)
-		c.expect((ok && free == i) == (a.State == AttemptNone), "index: slot %d is free, or not", i)
+		taken := s.attempts.Has(i) && s.attempts.At(i).State != AttemptNone
+		c.expect((ok && free == i) == !taken, "index: slot %d is free, or not", i)
+	}
+	s.eachAttempt(func(i uint64, a *Attempt) {
 		if a.State != AttemptOpen {
-			continue
+			return
 		}
 		open[a.Host]++
 		perStage[a.Stage]++
 		k := s.index.stages[a.Stage].at(uint64(a.Index) / ChunkTasks)
 		c.expect(k != nil && k.attempts > 0 && k.soonest <= a.Deadline, "index: attempt %d expires before its chunk is looked at", i)
-	}
+	})
+	_, beyond := s.index.freeAttempts.next(s.attempts.Len())
+	c.expect(!beyond, "index: a slot beyond the last one is free")
 	for i := uint64(1); i < s.hosts.Len(); i++ {
 		c.expect(len(s.index.open[i]) == open[i], "index: host %d holds %d attempts, the index has %d", i, open[i], len(s.index.open[i]))
 	}

@@ -141,10 +141,10 @@ func (s *State) rebuildJobs() error {
 		s.rebuildChunks(task.StageID(id))
 	}
 	for slot := uint64(1); slot < s.attempts.Len(); slot++ {
-		switch s.attempts.At(slot).State {
-		case AttemptNone:
+		switch {
+		case !s.attempts.Has(slot), s.attempts.At(slot).State == AttemptNone:
 			x.freeAttempts.set(slot, true)
-		case AttemptOpen:
+		case s.attempts.At(slot).State == AttemptOpen:
 			x.opened(s, uint32(slot))
 		}
 	}

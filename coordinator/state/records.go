@@ -12,6 +12,7 @@ type Cluster struct {
 	Secret     []byte         `msgpack:"s,omitempty"` // known to its coordinators alone
 	Operator   task.Key       `msgpack:"o"`           // the account that may change settings
 	Now        task.Millis    `msgpack:"n"`           // cluster time of the last entry (R5)
+	Attempts   uint64         `msgpack:"t"`           // handed out, ever
 	Anyone     bool           `msgpack:"a,omitempty"` // anyone may publish
 	Publishers []task.Key     `msgpack:"p,omitempty"` // who may, when not anyone; sorted
 }

@@ -116,7 +116,7 @@ func (in *restorer) read(section uint16, payload []byte) error {
 	case sectionTasks, sectionChunks:
 		return in.readStage(section, payload)
 	case sectionAttempts:
-		return readPage(payload, &s.attempts, &s.share)
+		return unpackPage(payload, &s.attempts, &s.share, s.cluster.Attempts+1, unpackAttempt)
 	case sectionSessions:
 		return readPage(payload, &s.sessions, &s.share)
 	case sectionEnd:
@@ -140,7 +140,7 @@ func (in *restorer) readStage(section uint16, payload []byte) error {
 		s.tasks = append(s.tasks, &stageTables{})
 	}
 	if section == sectionTasks {
-		return readPageOf(payload, &s.tasks[head.Stage].tasks, &s.share, s.stages.At(uint64(head.Stage)).Cursor)
+		return unpackPage(payload, &s.tasks[head.Stage].tasks, &s.share, s.stages.At(uint64(head.Stage)).Cursor, unpackTask)
 	}
 	return readPage(payload, &s.tasks[head.Stage].chunks, &s.share)
 }
@@ -158,26 +158,31 @@ func (in *restorer) readEnd(payload []byte) error {
 
 // readPage reads the next page of a table that has all its pages.
 func readPage[T any](payload []byte, t *Table[T], share *sharing) error {
-	return readPageOf(payload, t, share, t.length+pageSize)
-}
-
-// readPageOf reads the next page of a table of length records, of which pages
-// may have been dropped.
-func readPageOf[T any](payload []byte, t *Table[T], share *sharing, length uint64) error {
 	var in pageSection[T]
 	if err := wire.Unmarshal(payload, &in); err != nil {
 		return err
 	}
-	if in.First < t.length || in.First >= length || in.First%pageSize != 0 || t.length%pageSize != 0 || len(in.Records) == 0 || len(in.Records) > pageSize {
-		return fmt.Errorf("%d records from %d on, where %d were read: %w", len(in.Records), in.First, t.length, wire.ErrMalformed)
+	p, err := t.nextPage(share, in.First, uint64(len(in.Records)), t.length+pageSize)
+	if err != nil {
+		return err
 	}
-	t.skip(in.First)
+	copy(p.records[:], in.Records)
+	return nil
+}
+
+// nextPage makes the page of a table that begins with record first and has
+// count of them. The table is to have length records in the end; pages before
+// this one may have been dropped.
+func (t *Table[T]) nextPage(share *sharing, first, count, length uint64) (*page[T], error) {
+	if first < t.length || first >= length || first%pageSize != 0 || t.length%pageSize != 0 || count == 0 || count > pageSize {
+		return nil, fmt.Errorf("%d records from %d on, where %d were read: %w", count, first, t.length, wire.ErrMalformed)
+	}
+	t.skip(first)
 	t.share = share
 	p := &page[T]{generation: share.generation}
-	copy(p.records[:], in.Records)
 	t.pages = append(t.pages, p)
-	t.length += uint64(len(in.Records))
-	return nil
+	t.length += count
+	return p, nil
 }
 
 // fits checks that every number in a record names a record that is there, so
@@ -194,6 +199,9 @@ func (s *State) fits() error {
 		if n == 0 {
 			return errors.New("a table is missing")
 		}
+	}
+	if s.attempts.Len()%pageSize != 0 || !s.attempts.Has(0) {
+		return errors.New("attempts are not on whole pages")
 	}
 	for i := uint64(1); i < s.hosts.Len(); i++ {
 		if a := uint64(s.hosts.At(i).Account); a == 0 || a >= s.accounts.Len() {
@@ -239,17 +247,14 @@ func (s *State) jobsFit(bad func(string, uint64) error) error {
 			return err
 		}
 	}
-	for i := uint64(1); i < s.attempts.Len(); i++ {
-		a := s.attempts.At(i)
-		if a.State == AttemptNone {
-			continue
-		}
+	var wrong error
+	s.eachAttempt(func(i uint64, a *Attempt) {
 		if a.Host == 0 || uint64(a.Host) >= s.hosts.Len() || a.Stage == 0 || uint64(a.Stage) >= s.stages.Len() ||
-			!s.tasks[a.Stage].tasks.Has(uint64(a.Index)) || uint64(a.Previous) >= s.attempts.Len() {
-			return bad("attempt", i)
+			!s.tasks[a.Stage].tasks.Has(uint64(a.Index)) || !s.attempts.Has(uint64(a.Previous)) {
+			wrong = bad("attempt", i)
 		}
-	}
-	return nil
+	})
+	return wrong
 }
 
 // tasksFit: a task has a record unless its chunk is sealed, and its attempts
@@ -266,14 +271,14 @@ func (s *State) tasksFit(id task.StageID, bad func(string, uint64) error) error 
 		t := tables.tasks.At(i)
 		tries := 0
 		for slot := t.Last; slot != 0; slot = s.attempts.At(uint64(slot)).Previous {
-			if tries++; uint64(slot) >= s.attempts.Len() || tries > int(t.Tries) {
+			if tries++; !s.attempts.Has(uint64(slot)) || tries > int(t.Tries) {
 				return bad("task", i)
 			}
 			if a := s.attempts.At(uint64(slot)); a.Stage != id || uint64(a.Index) != i || a.State == AttemptNone {
 				return bad("task", i)
 			}
 		}
-		if uint64(t.Accepted) >= s.attempts.Len() {
+		if !s.attempts.Has(uint64(t.Accepted)) {
 			return bad("task", i)
 		}
 	}

@@ -38,7 +38,7 @@ const (
 const maxSection = 64 << 20
 
 // snapshotFormat is the version of the layout above.
-const snapshotFormat = 1
+const snapshotFormat = 2
 
 type clusterSection struct {
 	Format  uint16  `msgpack:"v"`
@@ -124,7 +124,7 @@ func (s *State) writeSections(w io.Writer) error {
 	)
 	for id := uint64(1); id < s.stages.Len() && err == nil; id++ {
 		err = errors.Join(
-			writeTable(w, sectionTasks, task.StageID(id), &s.tasks[id].tasks),
+			writePacked(w, sectionTasks, task.StageID(id), &s.tasks[id].tasks, packTask),
 			writeTable(w, sectionChunks, task.StageID(id), &s.tasks[id].chunks),
 		)
 	}
@@ -132,7 +132,7 @@ func (s *State) writeSections(w io.Writer) error {
 		return err
 	}
 	return errors.Join(
-		writeTable(w, sectionAttempts, 0, &s.attempts),
+		writePacked(w, sectionAttempts, 0, &s.attempts, packAttempt),
 		writeTable(w, sectionSessions, 0, &s.sessions),
 	)
 }
@@ -145,6 +145,26 @@ func writeTable[T any](w io.Writer, section uint16, stage task.StageID, t *Table
 		n := min(pageSize, t.length-first)
 		page := pageSection[T]{Stage: stage, First: first, Records: t.pages[first/pageSize-t.base].records[:n]}
 		if err := wire.WriteFrame(w, section, wire.Marshal(page)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// writePacked writes a table whose records are packed by hand.
+func writePacked[T any](w io.Writer, section uint16, stage task.StageID, t *Table[T], pack func([]byte, *T) []byte) error {
+	var packed []byte
+	for first := t.base * pageSize; first < t.length; first += pageSize {
+		if !t.Has(first) {
+			continue // dropped
+		}
+		p, n := t.pages[first/pageSize-t.base], min(pageSize, t.length-first)
+		packed = packed[:0]
+		for i := range n {
+			packed = pack(packed, &p.records[i])
+		}
+		in := packedSection{Stage: stage, First: first, Count: n, Bytes: packed}
+		if err := wire.WriteFrame(w, section, wire.Marshal(in)); err != nil {
 			return err
 		}
 	}

@@ -49,9 +49,9 @@ func New() *State {
 	s.jobs.Append(Job{})
 	s.stages.Append(Stage{})
 	s.tasks = []*stageTables{nil}
-	s.attempts.Append(Attempt{})
 	s.sessions.Append(Session{})
 	s.index = newIndex()
+	s.addSlots()
 	return s
 }
 

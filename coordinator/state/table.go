@@ -76,6 +76,29 @@ func (t *Table[T]) drop(from, to uint64) {
 	}
 }
 
+// addPage makes the table longer, by a page of empty records. Its length is at
+// the end of a page.
+func (t *Table[T]) addPage() {
+	t.pages = append(t.pages, &page[T]{generation: t.share.generation})
+	t.length += pageSize
+}
+
+// refill makes the page of record i again, if it was dropped.
+func (t *Table[T]) refill(i uint64) {
+	if p := i/pageSize - t.base; t.pages[p] == nil {
+		t.pages[p] = &page[T]{generation: t.share.generation}
+	}
+}
+
+// trim makes the table shorter, by the dropped pages at its end. Its length is
+// at the end of a page, or there are none.
+func (t *Table[T]) trim() {
+	for n := len(t.pages); n > 0 && t.pages[n-1] == nil; n-- {
+		t.pages = t.pages[:n-1]
+		t.length = (t.base + uint64(n-1)) * pageSize
+	}
+}
+
 // skip makes the table longer, by records that were dropped. Its length is at
 // the end of a page.
 func (t *Table[T]) skip(to uint64) {

@@ -61,7 +61,9 @@ func (s *Store) recover(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	defer s.coolDown(0)
 	for i, n := range numbers {
+		s.coolDown(warmSegments - 1)
 		if err := s.recoverSegment(ctx, n, i == len(numbers)-1); err != nil {
 			return fmt.Errorf("segments %s: %s: %w", s.config.Path, segmentName(n), err)
 		}
@@ -92,12 +94,13 @@ func (s *Store) recoverSegment(ctx context.Context, number uint32, last bool) er
 	if err != nil || !begun {
 		return err
 	}
+	g.file = warm(f, g.size)
 	end, err := s.recoverRecords(ctx, g, last)
 	if err != nil {
 		return err
 	}
 	if end < g.size {
-		if err := f.Truncate(end); err != nil {
+		if err := g.file.Truncate(end); err != nil {
 			return err
 		}
 		s.damage.CutBytes += g.size - end

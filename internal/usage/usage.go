@@ -1,4 +1,8 @@
-package loadgen
+// Package usage tells what processes use of a machine, and what the machine's
+// own host takes away from it, where the system says so: on Linux.
+//
+// It reads files under /proc, keeps nothing and starts no goroutine.
+package usage
 
 import (
 	"errors"

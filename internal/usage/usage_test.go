@@ -1,4 +1,4 @@
-package loadgen
+package usage
 
 import (
 	"os"
@@ -52,8 +52,8 @@ func TestParseMachine(t *testing.T) {
 }
 
 func TestReadsThisMachine(t *testing.T) {
-	u, err := UsageOf(os.Getpid())
-	m, machineErr := MachineNow()
+	u, err := Of(os.Getpid())
+	m, machineErr := Now()
 	if runtime.GOOS != "linux" {
 		if err == nil || machineErr == nil {
 			t.Error("want an error on a system that is not known")
