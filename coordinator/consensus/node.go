@@ -136,6 +136,17 @@ func (n *Node) Digest() (index uint64, digest task.Digest) {
 	return index, digest
 }
 
+// Freeze is a copy of the state here, made without copying, and the index of the
+// last entry in it. The caller releases it, soon: until then changed pages are
+// there twice.
+func (n *Node) Freeze() (index uint64, frozen *state.Frozen) {
+	restored := n.raft.AppliedIndex()
+	if index, frozen = n.fsm.freeze(); index == 0 {
+		index = restored
+	}
+	return index, frozen
+}
+
 // Status is how the node stands.
 type Status struct {
 	Node    task.NodeID

@@ -99,14 +99,16 @@ func (s *State) assign(host task.HostID, pick Assignment) (slot uint32, ok bool)
 }
 
 // newAttempt takes the lowest free slot (R3: see newSession), under a serial
-// number that tells the attempt from those that had the slot before.
+// number that tells the attempt from those that had the slot before, and from
+// those of a history that a restored backup does not know (Renew).
 func (s *State) newAttempt(a Attempt) (slot uint32) {
+	s.cluster.Serials++
+	a.Serial = uint32(s.cluster.Serials)
 	i, ok := s.index.freeAttempts.next(0)
 	if !ok {
 		return uint32(s.attempts.Append(a))
 	}
 	s.index.freeAttempts.set(i, false)
-	a.Serial = s.attempts.At(i).Serial + 1
 	*s.attempts.Edit(i) = a
 	return uint32(i)
 }

@@ -14,6 +14,7 @@ type Cluster struct {
 	Now        task.Millis    `msgpack:"n"`           // cluster time of the last entry (R5)
 	Anyone     bool           `msgpack:"a,omitempty"` // anyone may publish
 	Publishers []task.Key     `msgpack:"p,omitempty"` // who may, when not anyone; sorted
+	Serials    uint64         `msgpack:"e"`           // attempts' serial numbers given out, modulo 2³² in each
 }
 
 // Member is a coordinator that the cluster has had. What Raft makes of it, a

@@ -49,7 +49,7 @@ func (s *State) freeAttempt(slot uint32, st *Stage, released bool) (previous uin
 	}
 	st.SealedAttempts++
 	st.SealedCredit += a.Credit()
-	*s.attempts.Edit(uint64(slot)) = Attempt{Serial: a.Serial}
+	*s.attempts.Edit(uint64(slot)) = Attempt{}
 	s.index.freeAttempts.set(uint64(slot), true)
 	return a.Previous
 }
