@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"log/slog"
 	"os"
 	"path/filepath"
@@ -39,6 +40,9 @@ func OpenDir(dir string, transport *raft.NetworkTransport, log *slog.Logger) (St
 	if err := os.MkdirAll(logs, 0o700); err != nil {
 		return Stores{}, fmt.Errorf("log: %w", err)
 	}
+	if err := checkLog(logs); err != nil {
+		return Stores{}, err
+	}
 	meta := &metadb.BoltMetaDB{} // handed over, because a log that does not open leaves it open
 	w, err := wal.Open(logs, wal.WithSegmentSize(segmentBytes), wal.WithLogger(hclogTo(log)), wal.WithMetaStore(meta), wal.WithSegmentFiler(newSegments(logs)))
 	if err != nil {
@@ -55,10 +59,51 @@ func OpenDir(dir string, transport *raft.NetworkTransport, log *slog.Logger) (St
 	if err == nil {
 		err = checkSnapshots(snapshots, filepath.Join(dir, "snapshots"), first)
 	}
+	var mark *reached
+	if err == nil {
+		mark, err = checkReached(dir, w, snapshots)
+	}
 	if err != nil {
 		return Stores{}, errors.Join(err, w.Close())
 	}
-	return Stores{Log: w, Stable: w, Snapshots: snapshots, Transport: transport, Close: []io.Closer{transport, w}, named: true}, nil
+	return Stores{Log: w, Stable: w, Snapshots: snapshots, Transport: transport, Close: []io.Closer{transport, w, mark}, named: true, reached: mark}, nil
+}
+
+// checkLog reads every byte of the log.
+func checkLog(dir string) error {
+	meta, err := readMeta(dir)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("log in %s: %w", dir, err)
+	}
+	for _, info := range meta.Segments {
+		if _, err := readLogFile(dir, info); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// checkReached opens the mark beside the log, and makes sure that log and
+// snapshots reach it.
+func checkReached(dir string, log raft.LogStore, store *raft.FileSnapshotStore) (*reached, error) {
+	mark, err := openReached(dir)
+	if err != nil {
+		return nil, err
+	}
+	last, err := log.LastIndex()
+	if err == nil {
+		var listed []*raft.SnapshotMeta
+		if listed, err = store.List(); err == nil {
+			err = mark.check(filepath.Join(dir, "log"), last, listed)
+		}
+	}
+	if err != nil {
+		return nil, errors.Join(err, mark.Close())
+	}
+	return mark, nil
 }
 
 // checkSnapshots reads the newest snapshot whole, and makes sure that none is

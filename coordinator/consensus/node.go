@@ -95,6 +95,9 @@ func (n *Node) Run(ctx context.Context) error {
 	if e := n.raft.Shutdown().Error(); e != nil && err == nil {
 		err = e
 	}
+	if e := n.noteReached(); e != nil && err == nil {
+		err = e
+	}
 	for _, c := range n.cfg.Stores.Close {
 		if e := c.Close(); e != nil && err == nil {
 			err = e
