@@ -18,6 +18,7 @@ import (
 	"github.com/sheafgrid/sheaf/coordinator/consensus"
 	"github.com/sheafgrid/sheaf/coordinator/state"
 	"github.com/sheafgrid/sheaf/internal/fsutil"
+	"github.com/sheafgrid/sheaf/storage"
 	"github.com/sheafgrid/sheaf/task"
 )
 
@@ -112,7 +113,7 @@ type restorer struct {
 type looking struct{ *restorer }
 
 // Small implements backup.Visitor.
-func (*looking) Small(context.Context, backup.Area, task.Digest, []byte) error { return nil }
+func (*looking) Small(context.Context, backup.Area, storage.Small) error { return nil }
 
 // Large implements backup.Visitor.
 func (*looking) Large(_ context.Context, _ backup.Area, _ task.Digest, _ int64, r io.Reader) error {

@@ -52,14 +52,14 @@ type filling struct {
 const fillBytes = 8 << 20
 
 // Small implements backup.Visitor.
-func (f *filling) Small(ctx context.Context, a backup.Area, d task.Digest, b []byte) error {
+func (f *filling) Small(ctx context.Context, a backup.Area, b storage.Small) error {
 	if a != f.area || f.bytes > fillBytes {
 		if err := f.flush(ctx); err != nil {
 			return err
 		}
 	}
-	f.area, f.bytes = a, f.bytes+len(b)+64
-	f.small = append(f.small, storage.Small{Digest: d, Bytes: b})
+	f.area, f.bytes = a, f.bytes+len(b.Bytes)+64
+	f.small = append(f.small, b)
 	return nil
 }
 
@@ -170,4 +170,19 @@ func (s *shelves) Open(ctx context.Context, needed []backup.Needed, fn func(int,
 		}
 	}
 	return nil
+}
+
+// Read implements backup.Library.
+func (s *shelves) Read(ctx context.Context, n backup.Needed, fn func(io.Reader) error) error {
+	b, err := s.stores.of(n.Area).Open(ctx, n.Digest)
+	lost := errors.Is(err, storage.ErrNotFound) || errors.Is(err, storage.ErrCorrupt)
+	if err != nil && !lost {
+		return err
+	}
+	s.note(n, !lost)
+	if lost {
+		return nil
+	}
+	defer b.Close()
+	return fn(io.NewSectionReader(b, 0, b.Size()))
 }

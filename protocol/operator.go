@@ -21,14 +21,51 @@ func OperatorBlobPath(area string, blob task.Digest) string {
 	return PathOperatorBlobs + area + "/" + blob.String()
 }
 
-// OperatorBatchPath is the path to which a list of digests is posted. The path is
-// signed, and names the list by its digest.
+// OperatorBatchPath is the path to which a list of blobs is posted (EncodeAsked). The
+// path is signed, and names the list by its digest.
 func OperatorBatchPath(area string, list task.Digest) string {
 	return PathOperatorBlobs + area + "/batch/" + list.String()
 }
 
 // MaxBatch is how many blobs are asked for at once.
 const MaxBatch = 1024
+
+// Asked is one blob of a batch that is asked for.
+type Asked struct {
+	Blob task.Digest
+	// Stage and Index are the task whose output it is, where that is known: it may
+	// be in a pack by now. Stage 0 names none.
+	Stage task.StageID
+	Index uint64
+}
+
+const askedSize = len(task.Digest{}) + 4 + 8
+
+// MaxAsk bounds what EncodeAsked makes of a batch, in bytes.
+const MaxAsk = MaxBatch * askedSize
+
+// EncodeAsked is what is posted to ask for a batch.
+func EncodeAsked(all []Asked) []byte {
+	b := make([]byte, 0, len(all)*askedSize)
+	for _, a := range all {
+		b = append(b, a.Blob[:]...)
+		b = binary.BigEndian.AppendUint32(b, uint32(a.Stage))
+		b = binary.BigEndian.AppendUint64(b, a.Index)
+	}
+	return b
+}
+
+// DecodeAsked reads what EncodeAsked made.
+func DecodeAsked(b []byte) ([]Asked, error) {
+	if len(b)%askedSize != 0 || len(b) > MaxAsk {
+		return nil, fmt.Errorf("a list of %d bytes, want at most %d of %d each", len(b), MaxBatch, askedSize)
+	}
+	all := make([]Asked, 0, len(b)/askedSize)
+	for ; len(b) > 0; b = b[askedSize:] {
+		all = append(all, Asked{Blob: task.Digest(b[:32]), Stage: task.StageID(binary.BigEndian.Uint32(b[32:])), Index: binary.BigEndian.Uint64(b[36:])})
+	}
+	return all, nil
+}
 
 // endOfBatch stands where the place of a blob could.
 const endOfBatch = 1<<32 - 1

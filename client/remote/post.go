@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"context"
 	"crypto/ed25519"
+	"fmt"
+	"io"
 	"net/http"
 )
 
@@ -38,4 +40,38 @@ func (r *Remote) Post(ctx context.Context, path string, body []byte, limit int64
 		return err
 	})
 	return answer, err
+}
+
+// Open opens what is at a path from an offset on, to be read as it comes, and says
+// how many bytes there are to the end; the caller closes it. ctx must live as long
+// as it is read. What breaks off can be opened again where it did.
+func (r *Remote) Open(ctx context.Context, path string, offset int64, key ed25519.PrivateKey) (left int64, body io.ReadCloser, err error) {
+	err = r.try(ctx, func(ctx context.Context, base string) error {
+		header, err := r.signedHeader(ctx, path, key)
+		if err != nil {
+			return err
+		}
+		if header == nil {
+			header = http.Header{}
+		}
+		header.Set("Accept-Encoding", "identity")
+		if offset > 0 {
+			header.Set("Range", fmt.Sprintf("bytes=%d-", offset))
+		}
+		resp, err := r.get(ctx, base, path, header)
+		if err != nil {
+			return err
+		}
+		want := http.StatusOK
+		if offset > 0 {
+			want = http.StatusPartialContent
+		}
+		if resp.StatusCode != want || resp.ContentLength < 0 {
+			defer drain(resp.Body)
+			return refusal(base, resp)
+		}
+		left, body = resp.ContentLength, resp.Body
+		return nil
+	})
+	return left, body, err
 }

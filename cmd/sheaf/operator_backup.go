@@ -142,24 +142,65 @@ func (s operatorSource) Snapshot(ctx context.Context) (uint64, io.ReadCloser, er
 const batchLimit = 32 << 20
 
 // Batch gets small blobs together.
-func (s operatorSource) Batch(ctx context.Context, area backup.Area, digests []task.Digest, fn func(int, []byte) error) error {
-	var list []byte
-	for _, d := range digests {
-		list = append(list, d[:]...)
+func (s operatorSource) Batch(ctx context.Context, needed []backup.Needed, fn func(int, []byte) error) error {
+	asked := make([]protocol.Asked, len(needed))
+	for i, n := range needed {
+		asked[i] = protocol.Asked{Blob: n.Digest, Stage: n.Stage, Index: n.Index}
 	}
-	b, err := s.remote.Post(ctx, protocol.OperatorBatchPath(area.String(), task.Sum(list)), list, batchLimit, s.key)
+	list := protocol.EncodeAsked(asked)
+	b, err := s.remote.Post(ctx, protocol.OperatorBatchPath(needed[0].Area.String(), task.Sum(list)), list, batchLimit, s.key)
 	if err != nil {
 		return err
 	}
 	return protocol.ReadBatch(bytes.NewReader(b), storage.MaxSmallSize, fn)
 }
 
-// Blob gets one blob of any size.
-func (s operatorSource) Blob(ctx context.Context, area backup.Area, digest task.Digest, w io.Writer) error {
-	// w takes the bytes once: what broke off goes on where it was.
-	err := s.remote.Get(ctx, protocol.OperatorBlobPath(area.String(), digest), 0, -1, w, s.key)
+// Blob opens one blob of any size.
+func (s operatorSource) Blob(ctx context.Context, area backup.Area, digest task.Digest) (int64, io.ReadCloser, error) {
+	path := protocol.OperatorBlobPath(area.String(), digest)
+	b := &remoteBlob{openAt: func(at int64) (int64, io.ReadCloser, error) { return s.remote.Open(ctx, path, at, s.key) }}
+	err := b.open()
 	if protocol.HasCode(err, protocol.CodeNotFound) {
-		return fmt.Errorf("%w: %w", storage.ErrNotFound, err)
+		err = fmt.Errorf("%w: %w", storage.ErrNotFound, err)
 	}
-	return err
+	return b.size, b, err
+}
+
+// remoteBlob is a blob that is read from whichever coordinator answers: where one
+// breaks off, another goes on.
+type remoteBlob struct {
+	openAt func(at int64) (left int64, body io.ReadCloser, err error)
+	at     int64
+	size   int64
+	moved  bool // since it was opened last
+	body   io.ReadCloser
+}
+
+func (b *remoteBlob) open() error {
+	left, body, err := b.openAt(b.at)
+	if err != nil {
+		return err
+	}
+	b.size, b.body, b.moved = b.at+left, body, false
+	return nil
+}
+
+// Read reads on.
+func (b *remoteBlob) Read(p []byte) (int, error) {
+	n, err := b.body.Read(p)
+	b.at += int64(n)
+	b.moved = b.moved || n > 0
+	if err == nil || b.at == b.size || !b.moved {
+		return n, err
+	}
+	_ = b.body.Close() // it broke off already
+	return n, b.open()
+}
+
+// Close ends the reading.
+func (b *remoteBlob) Close() error {
+	if b.body == nil {
+		return nil
+	}
+	return b.body.Close()
 }

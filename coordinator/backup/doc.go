@@ -21,7 +21,7 @@
 // most 2 MiB, msgpack but for parts.
 //
 //	80 head      v format, 1; c cluster
-//	81 pack      b list of small blobs: a area, d digest, b bytes
+//	81 pack      b list of small blobs: a area, d digest, g group, b bytes
 //	82 large     a area, d digest, z size; parts follow until it is whole
 //	83 part      up to 1 MiB of bytes
 //	84 sealed    d digest of a sheaf: all outputs that it names stand before

@@ -12,6 +12,7 @@ import (
 
 	"github.com/sheafgrid/sheaf/coordinator/state"
 	"github.com/sheafgrid/sheaf/internal/wire"
+	"github.com/sheafgrid/sheaf/storage"
 	"github.com/sheafgrid/sheaf/task"
 )
 
@@ -19,7 +20,7 @@ import (
 // returned as it is.
 type Visitor interface {
 	// Small takes a blob whose digest is right. The bytes are the visitor's.
-	Small(ctx context.Context, area Area, digest task.Digest, b []byte) error
+	Small(ctx context.Context, area Area, b storage.Small) error
 	// Large takes a blob as it comes: r fails where the bytes are not those of
 	// the digest, at the latest at their end.
 	Large(ctx context.Context, area Area, digest task.Digest, size int64, r io.Reader) error
@@ -168,14 +169,16 @@ func (r *Reader) pack(ctx context.Context, plain []byte, v Visitor) error {
 		return err
 	}
 	for _, b := range p.Blobs {
-		if got := task.Sum(b.Bytes); got != b.Digest {
-			return fmt.Errorf("blob %s: its %d bytes have digest %s", b.Digest, len(b.Bytes), got)
+		small := storage.SmallOf(b.Bytes)
+		if small.Digest != b.Digest {
+			return fmt.Errorf("blob %s: its %d bytes have digest %s", b.Digest, len(b.Bytes), small.Digest)
 		}
+		small.Group = b.Group
 		if b.Area != Public && b.Area != Outputs {
 			return fmt.Errorf("blob %s: area %d is not known", b.Digest, b.Area)
 		}
 		r.counts.count(b.Area, int64(len(b.Bytes)))
-		if err := v.Small(ctx, b.Area, b.Digest, b.Bytes); err != nil {
+		if err := v.Small(ctx, b.Area, small); err != nil {
 			return &visitorError{err}
 		}
 	}
@@ -312,7 +315,7 @@ type checking struct {
 	cluster task.ClusterID
 }
 
-func (*checking) Small(context.Context, Area, task.Digest, []byte) error { return nil }
+func (*checking) Small(context.Context, Area, storage.Small) error { return nil }
 
 func (*checking) Large(_ context.Context, _ Area, _ task.Digest, _ int64, r io.Reader) error {
 	_, err := io.Copy(io.Discard, r)

@@ -66,6 +66,7 @@ type pack struct {
 type packed struct {
 	Area   Area        `msgpack:"a"`
 	Digest task.Digest `msgpack:"d"`
+	Group  uint64      `msgpack:"g"` // storage.Small.Group
 	Bytes  []byte      `msgpack:"b,omitempty"`
 }
 

@@ -1,7 +1,6 @@
 package backup
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -11,6 +10,7 @@ import (
 	"time"
 
 	"github.com/sheafgrid/sheaf/coordinator/state"
+	"github.com/sheafgrid/sheaf/protocol"
 	"github.com/sheafgrid/sheaf/storage"
 	"github.com/sheafgrid/sheaf/task"
 )
@@ -21,12 +21,14 @@ type Source interface {
 	Cluster(ctx context.Context) (task.ClusterID, error)
 	// Snapshot opens the state as it is now, and says at which index that is.
 	Snapshot(ctx context.Context) (index uint64, r io.ReadCloser, err error)
-	// Batch calls fn with some of the blobs that are asked for, in order, and at
-	// least with the first one that is there. It calls fn for none if none is.
-	Batch(ctx context.Context, area Area, digests []task.Digest, fn func(i int, b []byte) error) error
-	// Blob writes a whole blob to w. One that no coordinator has is
-	// storage.ErrNotFound.
-	Blob(ctx context.Context, area Area, digest task.Digest, w io.Writer) error
+	// Batch calls fn with some of the blobs that are asked for, all of one area and
+	// at most protocol.MaxBatch, in order, and at least with the first one that is
+	// there and not larger than storage.MaxSmallSize. It calls fn for none if there
+	// is none such.
+	Batch(ctx context.Context, needed []Needed, fn func(i int, b []byte) error) error
+	// Blob opens a whole blob, and says how many bytes it has. One that no
+	// coordinator has is storage.ErrNotFound.
+	Blob(ctx context.Context, area Area, digest task.Digest) (size int64, r io.ReadCloser, err error)
 }
 
 // Progress is how far a backup is.
@@ -39,7 +41,7 @@ type Progress struct {
 
 // snapshotTries is how often a newer snapshot is taken because a blob that an
 // older one needed has gone meanwhile.
-const snapshotTries = 3
+const snapshotTries = 5
 
 // Take backs a cluster up into a file at path. Until it is whole it has another
 // name; Take goes on with it when it is called again.
@@ -138,6 +140,14 @@ type taking struct {
 	gone    int64
 }
 
+// key is how the file knows a blob.
+func (n *Needed) key() blobKey {
+	if n.Size > maxPacked {
+		return blobKey{n.Area, n.Digest, 0}
+	}
+	return blobKey{n.Area, n.Digest, n.Group()}
+}
+
 // Sealed implements Library.
 func (t *taking) Sealed(sheaf task.Digest) bool { return t.writer.sealed[sheaf] }
 
@@ -146,13 +156,19 @@ func (t *taking) Complete(sheaf task.Digest) error { return t.complete(sheaf) }
 
 // Take implements Library.
 func (t *taking) Take(ctx context.Context, needed []Needed) error {
-	var missing []Needed
+	var small []Needed
 	for _, n := range needed {
-		if !t.has.has(blobKey{n.Area, n.Digest}) {
-			missing = append(missing, n)
+		switch {
+		case t.has.has(n.key()):
+		case n.Size > maxPacked:
+			if err := t.Read(ctx, n, nil); err != nil {
+				return err
+			}
+		default:
+			small = append(small, n)
 		}
 	}
-	return t.fetch(ctx, missing, func(n Needed, b []byte) error { return t.small(n.Area, n.Digest, b) })
+	return t.fetch(ctx, small, func(n Needed, b []byte) error { return t.small(n.key(), b) })
 }
 
 // Open implements Library. What the file has already is fetched again: it is
@@ -161,10 +177,10 @@ func (t *taking) Open(ctx context.Context, needed []Needed, fn func(int, []byte)
 	contents := make(map[task.Digest][]byte, len(needed))
 	err := t.fetch(ctx, needed, func(n Needed, b []byte) error {
 		contents[n.Digest] = b
-		if t.has.has(blobKey{n.Area, n.Digest}) {
+		if t.has.has(n.key()) {
 			return nil
 		}
-		return t.small(n.Area, n.Digest, b)
+		return t.small(n.key(), b)
 	})
 	for i, n := range needed {
 		if b, ok := contents[n.Digest]; ok && err == nil {
@@ -174,81 +190,99 @@ func (t *taking) Open(ctx context.Context, needed []Needed, fn func(int, []byte)
 	return err
 }
 
-// askFor is how many blobs are asked for in one request.
-const askFor = 1024
-
-// fetch gets blobs: the small ones together, the others one by one, straight
-// into the file. Those that were in the cluster and fit into memory go to add.
-func (t *taking) fetch(ctx context.Context, needed []Needed, add func(Needed, []byte) error) error {
-	var small []Needed
-	for _, n := range needed {
-		if n.Size <= maxPacked {
-			small = append(small, n)
-			continue
-		}
-		err := t.large(n.Area, n.Digest, n.Size, func(w io.Writer) error { return t.src.Blob(ctx, n.Area, n.Digest, w) })
-		if err := t.absent(n, err); err != nil {
-			return err
-		}
+// Read implements Library.
+func (t *taking) Read(ctx context.Context, n Needed, fn func(io.Reader) error) error {
+	size, r, err := t.src.Blob(ctx, n.Area, n.Digest)
+	if err != nil {
+		return t.absent(n, err)
 	}
-	for len(small) > 0 {
-		rest, err := t.batch(ctx, small, add)
-		if err != nil {
-			return err
+	defer r.Close()
+	if n.Size != UnknownSize && size != n.Size {
+		return fmt.Errorf("%s, %s: %w: it has %d bytes instead of %d", n.For, n.Digest, storage.ErrMismatch, size, n.Size)
+	}
+	err = t.large(n.Area, n.Digest, size, func(w io.Writer) error {
+		tee := io.TeeReader(r, w)
+		if fn != nil {
+			if err := fn(tee); err != nil {
+				return err
+			}
 		}
-		small = rest
+		_, err := io.Copy(io.Discard, tee)
+		return err
+	})
+	if err != nil {
+		return fmt.Errorf("%s, %s: %w", n.For, n.Digest, err)
 	}
 	t.tell()
 	return nil
 }
 
-// batch gets some of the blobs, at least one, and returns the rest.
-func (t *taking) batch(ctx context.Context, small []Needed, add func(Needed, []byte) error) ([]Needed, error) {
-	area, n := small[0].Area, 0
-	var digests []task.Digest
-	for n < min(len(small), askFor) && small[n].Area == area {
-		digests = append(digests, small[n].Digest)
+// fetch gets blobs that fit into memory, many with one request.
+func (t *taking) fetch(ctx context.Context, needed []Needed, add func(Needed, []byte) error) error {
+	for len(needed) > 0 {
+		rest, err := t.batch(ctx, needed, add)
+		if err != nil {
+			return err
+		}
+		needed = rest
+		t.tell()
+	}
+	return nil
+}
+
+// batch gets some blobs, at least one, and returns the rest.
+func (t *taking) batch(ctx context.Context, needed []Needed, add func(Needed, []byte) error) ([]Needed, error) {
+	n := 1
+	for n < min(len(needed), protocol.MaxBatch) && needed[n].Area == needed[0].Area {
 		n++
 	}
+	asked := needed[:n]
 	got := make([]bool, n)
 	found, last := 0, 0
-	err := t.src.Batch(ctx, area, digests, func(i int, b []byte) error {
-		if i < last || i >= n || task.Sum(b) != digests[i] {
-			return fmt.Errorf("blob %s: %w", digests[min(max(i, 0), n-1)], storage.ErrMismatch)
+	err := t.src.Batch(ctx, asked, func(i int, b []byte) error {
+		if i < last || i >= n || task.Sum(b) != asked[i].Digest {
+			return fmt.Errorf("blob %s: %w", asked[min(max(i, 0), n-1)].Digest, storage.ErrMismatch)
 		}
 		got[i], last = true, i+1
 		found++
-		return add(small[i], b)
+		return add(asked[i], b)
 	})
 	if err != nil {
 		return nil, err
 	}
-	if found > 0 {
-		var rest []Needed
-		for i, ok := range got {
-			if !ok {
-				rest = append(rest, small[i])
-			}
-		}
-		return append(rest, small[n:]...), nil
+	if found == 0 { // none is there, or small enough: one by one it shows which
+		return needed[n:], t.oneByOne(ctx, asked, add)
 	}
-	// None of them is small enough, or there: one by one it shows which.
-	for _, one := range small[:n] {
-		var b bytes.Buffer
-		err := t.src.Blob(ctx, one.Area, one.Digest, &b)
-		if err == nil && task.Sum(b.Bytes()) != one.Digest {
+	var rest []Needed
+	for i, ok := range got {
+		if !ok {
+			rest = append(rest, asked[i])
+		}
+	}
+	return append(rest, needed[n:]...), nil
+}
+
+func (t *taking) oneByOne(ctx context.Context, needed []Needed, add func(Needed, []byte) error) error {
+	for _, n := range needed {
+		_, r, err := t.src.Blob(ctx, n.Area, n.Digest)
+		var b []byte
+		if err == nil {
+			b, err = io.ReadAll(r)
+			err = errors.Join(err, r.Close())
+		}
+		if err == nil && task.Sum(b) != n.Digest {
 			err = storage.ErrMismatch
 		}
-		if err == nil {
-			err = add(one, b.Bytes())
+		if err != nil {
+			err = t.absent(n, err)
 		} else {
-			err = t.absent(one, err)
+			err = add(n, b)
 		}
 		if err != nil {
-			return nil, err
+			return err
 		}
 	}
-	return small[n:], nil
+	return nil
 }
 
 // absent passes over a blob that has gone and that nothing needs any more.
@@ -257,10 +291,7 @@ func (t *taking) absent(n Needed, err error) error {
 		t.gone++
 		return nil
 	}
-	if err != nil {
-		return fmt.Errorf("%s, %s: %w", n.For, n.Digest, err)
-	}
-	return nil
+	return fmt.Errorf("%s, %s: %w", n.For, n.Digest, err)
 }
 
 func (t *taking) tell() {

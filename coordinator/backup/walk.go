@@ -2,7 +2,9 @@ package backup
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"io"
 
 	"github.com/sheafgrid/sheaf/coordinator/state"
 	"github.com/sheafgrid/sheaf/sheaves"
@@ -15,9 +17,21 @@ type Needed struct {
 	Digest task.Digest
 	Size   int64  // bytes; UnknownSize where the state does not say
 	For    string // what needs it, for people
+	// Stage and Index are the task whose output it is, while the task has a record.
+	// Once its chunk is sealed, a small output is in the chunk's pack alone.
+	Stage task.StageID
+	Index uint64
 	// Spent: nothing that goes on needs it, since its job has ended. A cluster may
 	// have removed it.
 	Spent bool
+}
+
+// Group is what stores keep the blob for (storage.Small).
+func (n *Needed) Group() uint64 {
+	if n.Stage == 0 {
+		return 0
+	}
+	return state.OutputGroup(n.Stage, n.Index)
 }
 
 // UnknownSize stands for the size of a blob that is known by its digest alone.
@@ -29,6 +43,8 @@ type Library interface {
 	Take(ctx context.Context, needed []Needed) error
 	// Open is Take, and hands over the bytes of each that is there, in order.
 	Open(ctx context.Context, needed []Needed, fn func(i int, b []byte) error) error
+	// Read is Take of one blob of any size, and lets fn read it, if it is there.
+	Read(ctx context.Context, needed Needed, fn func(r io.Reader) error) error
 	// Sealed reports whether everything that a sheaf names was taken before.
 	Sealed(sheaf task.Digest) bool
 	// Complete is told that everything that a sheaf names has been taken.
@@ -43,6 +59,12 @@ const group = 256
 // to count. A blob may be named more than once.
 func Walk(ctx context.Context, s *state.State, lib Library) error {
 	w := walker{state: s, lib: lib}
+	// What the state will soon not need any more comes first.
+	for n := task.JobNumber(1); n <= s.Jobs(); n++ {
+		if err := w.live(ctx, n); err != nil {
+			return err
+		}
+	}
 	if err := w.programs(ctx); err != nil {
 		return err
 	}
@@ -96,7 +118,7 @@ func (w *walker) job(ctx context.Context, n task.JobNumber) error {
 				return err
 			}
 		}
-		if err := w.stage(ctx, id, what, spent); err != nil {
+		if err := w.sealed(ctx, id, what); err != nil {
 			return err
 		}
 	}
@@ -149,82 +171,116 @@ func (w *walker) index(ctx context.Context, list task.Digest, level uint8, what 
 	return nil
 }
 
-func (w *walker) stage(ctx context.Context, id task.StageID, what string, spent bool) error {
+// sealed takes the sheaves and packs of a stage.
+func (w *walker) sealed(ctx context.Context, id task.StageID, what string) error {
 	for c := uint64(0); ; c++ {
 		chunk, ok := w.state.Chunk(id, c)
 		if !ok {
 			return nil
 		}
-		var err error
-		switch {
-		case !chunk.Sealed:
-			err = w.live(ctx, id, c, what, spent && !chunk.Released)
-		case !chunk.Sheaf.IsZero() && !w.lib.Sealed(chunk.Sheaf):
-			err = w.sheaf(ctx, chunk.Sheaf, what)
+		if !chunk.Sealed || chunk.Sheaf.IsZero() || w.lib.Sealed(chunk.Sheaf) {
+			continue
 		}
-		if err != nil {
+		if err := w.sheaf(ctx, chunk, what); err != nil {
 			return err
 		}
 	}
 }
 
-// sheaf takes a sheaf and the outputs of the results in it.
-func (w *walker) sheaf(ctx context.Context, digest task.Digest, what string) error {
-	need := []Needed{{Area: Public, Digest: digest, Size: UnknownSize, For: what + "a sheaf"}}
-	var lists []task.Digest
+// sheaf takes the sheaf of a chunk, its pack, and those outputs of the results in
+// it that are too large for the pack.
+func (w *walker) sheaf(ctx context.Context, chunk *state.Chunk, what string) error {
+	need := []Needed{{Area: Public, Digest: chunk.Sheaf, Size: UnknownSize, For: what + "a sheaf"}}
+	var lists []task.Digest // of each task, zero for one that ended failed
 	err := w.lib.Open(ctx, need, func(_ int, b []byte) error {
 		s, err := sheaves.Decode(b)
+		if err == nil && s.Root() != chunk.Root {
+			err = errors.New("its results are not those that were released")
+		}
 		if err != nil {
-			return fmt.Errorf("%ssheaf %s: %w", what, digest, err)
+			return fmt.Errorf("%ssheaf %s: %w", what, chunk.Sheaf, err)
 		}
 		for i := range s.Tasks {
-			if s.Tasks[i].Fail == 0 {
-				lists = append(lists, s.Tasks[i].Result.Output)
-			}
+			lists = append(lists, s.Tasks[i].Result.Output)
 		}
 		return nil
 	})
-	if err == nil {
-		err = w.outputs(ctx, lists, what, false)
-	}
 	if err != nil {
 		return err
 	}
-	return w.lib.Complete(digest)
+	if !chunk.Pack.IsZero() {
+		if err := w.pack(ctx, chunk.Pack, lists, what); err != nil {
+			return err
+		}
+	}
+	return w.lib.Complete(chunk.Sheaf)
 }
 
-// live takes the outputs of a chunk whose results are in the state: of accepted
+// pack takes a pack, and what the lists in it name and is not in it.
+func (w *walker) pack(ctx context.Context, digest task.Digest, lists []task.Digest, what string) error {
+	var large []Needed
+	err := w.lib.Read(ctx, Needed{Area: Outputs, Digest: digest, Size: UnknownSize, For: what + "a pack of outputs"}, func(r io.Reader) error {
+		return readPack(r, lists, func(list task.OutputList) {
+			for _, f := range list {
+				if f.Size > sheaves.MaxPacked {
+					large = append(large, Needed{Area: Outputs, Digest: f.Digest, Size: f.Size, For: what + "an output"})
+				}
+			}
+		})
+	})
+	if err == nil {
+		err = w.lib.Take(ctx, large)
+	}
+	if err != nil {
+		return fmt.Errorf("%spack %s: %w", what, digest, err)
+	}
+	return nil
+}
+
+// live takes the outputs of a job's results that are in the state: of accepted
 // ones, and of those that wait for a verdict.
-func (w *walker) live(ctx context.Context, id task.StageID, chunk uint64, what string, spent bool) error {
-	var lists []task.Digest
+func (w *walker) live(ctx context.Context, n task.JobNumber) error {
+	j, _ := w.state.Job(n)
+	what := fmt.Sprintf("job %s: ", j.ID)
+	for _, id := range j.Stages {
+		for c := uint64(0); ; c++ {
+			chunk, ok := w.state.Chunk(id, c)
+			if !ok {
+				break
+			}
+			if chunk.Sealed {
+				continue
+			}
+			spent := j.State != state.JobRunning && !chunk.Released
+			if err := w.liveChunk(ctx, id, c, what, spent); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+func (w *walker) liveChunk(ctx context.Context, id task.StageID, chunk uint64, what string, spent bool) error {
+	var lists []Needed
+	seen := map[task.Digest]bool{} // within a chunk, each is needed once
 	end := min((chunk+1)*state.ChunkTasks, w.state.Stage(id).Cursor)
 	for i := chunk * state.ChunkTasks; i < end; i++ {
 		w.state.Attempts(id, i, func(_ task.AttemptID, a *state.Attempt) {
-			if a.State == state.AttemptReported || a.State == state.AttemptValid {
-				lists = append(lists, a.Output)
+			if (a.State == state.AttemptReported || a.State == state.AttemptValid) && !seen[a.Output] {
+				seen[a.Output] = true
+				lists = append(lists, Needed{Area: Outputs, Digest: a.Output, Size: UnknownSize, For: what + "a result's list of outputs", Stage: id, Index: i, Spent: spent})
 			}
 		})
 	}
-	return w.outputs(ctx, lists, what, spent)
-}
-
-// outputs takes lists of outputs and what they list.
-func (w *walker) outputs(ctx context.Context, lists []task.Digest, what string, spent bool) error {
 	for ; len(lists) > 0; lists = lists[min(group, len(lists)):] {
-		var need, files []Needed
-		seen := map[task.Digest]bool{}
-		for _, d := range lists[:min(group, len(lists))] {
-			if !seen[d] {
-				seen[d] = true
-				need = append(need, Needed{Area: Outputs, Digest: d, Size: UnknownSize, For: what + "a result's list of outputs", Spent: spent})
-			}
-		}
-		err := w.lib.Open(ctx, need, func(_ int, b []byte) error {
+		some := lists[:min(group, len(lists))]
+		var files []Needed
+		err := w.lib.Open(ctx, some, func(i int, b []byte) error {
 			list, err := task.DecodeOutputList(b)
 			for _, f := range list {
 				if !seen[f.Digest] {
 					seen[f.Digest] = true
-					files = append(files, Needed{Area: Outputs, Digest: f.Digest, Size: f.Size, For: what + "an output", Spent: spent})
+					files = append(files, Needed{Area: Outputs, Digest: f.Digest, Size: f.Size, For: what + "an output", Stage: id, Index: some[i].Index, Spent: spent})
 				}
 			}
 			return err

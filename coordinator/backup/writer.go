@@ -120,14 +120,14 @@ type resumed struct {
 }
 
 // Small notes a blob.
-func (v *resumed) Small(_ context.Context, a Area, d task.Digest, _ []byte) error {
-	v.blobs = append(v.blobs, blobKey{a, d})
+func (v *resumed) Small(_ context.Context, a Area, b storage.Small) error {
+	v.blobs = append(v.blobs, blobKey{a, b.Digest, b.Group})
 	return nil
 }
 
 // Large notes a blob once it was read whole.
 func (v *resumed) Large(_ context.Context, a Area, d task.Digest, _ int64, r io.Reader) error {
-	v.blobs = append(v.blobs, blobKey{a, d})
+	v.blobs = append(v.blobs, blobKey{a, d, 0})
 	_, err := io.Copy(io.Discard, r)
 	return err
 }
@@ -174,14 +174,14 @@ func (w *writer) frame(kind uint16, plain []byte) error {
 }
 
 // small adds a blob whose digest the caller has verified.
-func (w *writer) small(a Area, d task.Digest, b []byte) error {
+func (w *writer) small(k blobKey, b []byte) error {
 	if len(b) > maxPacked {
-		return w.large(a, d, int64(len(b)), func(to io.Writer) error { _, err := to.Write(b); return err })
+		return w.large(k.area, k.digest, int64(len(b)), func(to io.Writer) error { _, err := to.Write(b); return err })
 	}
-	w.pack.Blobs = append(w.pack.Blobs, packed{a, d, b})
+	w.pack.Blobs = append(w.pack.Blobs, packed{Area: k.area, Digest: k.digest, Group: k.group, Bytes: b})
 	w.packed += len(b) + 64
-	w.counts.count(a, int64(len(b)))
-	w.has.add(blobKey{a, d})
+	w.counts.count(k.area, int64(len(b)))
+	w.has.add(k)
 	if w.packed < packBytes {
 		return nil
 	}
@@ -218,7 +218,7 @@ func (w *writer) large(a Area, d task.Digest, size int64, fill func(io.Writer) e
 		return errors.Join(err, w.file.Truncate(start), seek)
 	}
 	w.counts.count(a, size)
-	w.has.add(blobKey{a, d})
+	w.has.add(blobKey{a, d, 0})
 	return nil
 }
 
@@ -311,10 +311,12 @@ func (w *writer) name() error {
 	return fsutil.SyncDir(filepath.Dir(w.path))
 }
 
-// blobKey names a blob in its area.
+// blobKey names a blob in its area, and its group: what is small stands under each
+// group by itself.
 type blobKey struct {
 	area   Area
 	digest task.Digest
+	group  uint64
 }
 
 // remembered is what of the blobs that are here is still known: a blob has one

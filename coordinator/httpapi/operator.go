@@ -1,6 +1,7 @@
 package httpapi
 
 import (
+	"context"
 	"encoding/binary"
 	"errors"
 	"io"
@@ -109,11 +110,17 @@ func (s *Server) serveOperatorBlob(w http.ResponseWriter, r *http.Request) {
 func (s *Server) serveOperatorBatch(w http.ResponseWriter, r *http.Request) {
 	store, err := s.operatorArea(r)
 	var list []byte
+	var asked []protocol.Asked
 	if err == nil {
-		list, err = readBody(w, r, protocol.MaxBatch*int64(len(task.Digest{})))
+		list, err = readBody(w, r, int64(protocol.MaxAsk))
 	}
-	if err == nil && (task.Sum(list).String() != r.PathValue("sum") || len(list)%len(task.Digest{}) != 0) {
-		err = protocol.Refuse(protocol.CodeMalformed, "the list of digests is not the one that the path names")
+	if err == nil && task.Sum(list).String() != r.PathValue("sum") {
+		err = protocol.Refuse(protocol.CodeMalformed, "the list of blobs is not the one that the path names")
+	}
+	if err == nil {
+		if asked, err = protocol.DecodeAsked(list); err != nil {
+			err = protocol.Refuse(protocol.CodeMalformed, "%v", err)
+		}
 	}
 	if err != nil {
 		s.fail(w, err)
@@ -122,13 +129,11 @@ func (s *Server) serveOperatorBatch(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("Content-Type", "application/octet-stream")
 	out := &movingAnswer{w: w, c: http.NewResponseController(w)}
 	left := batchBytes
-	for i := 0; len(list) > 0 && left > 0; i++ {
-		digest := task.Digest(list[:len(task.Digest{})])
-		list = list[len(digest):]
-		b, err := store.ReadAll(r.Context(), digest, storage.MaxSmallSize)
+	for i := 0; i < len(asked) && left > 0; i++ {
+		b, err := s.readAsked(r.Context(), store, asked[i])
 		if err != nil {
 			if !errors.Is(err, storage.ErrNotFound) && !errors.Is(err, storage.ErrTooLarge) && r.Context().Err() == nil {
-				s.cfg.Logger.Warn("a blob for a backup cannot be read", "blob", digest, "error", err)
+				s.cfg.Logger.Warn("a blob for a backup cannot be read", "blob", asked[i].Blob, "error", err)
 			}
 			continue
 		}
@@ -140,4 +145,11 @@ func (s *Server) serveOperatorBatch(w http.ResponseWriter, r *http.Request) {
 	if err := protocol.EndBatch(out); err != nil {
 		panic(http.ErrAbortHandler)
 	}
+}
+
+func (s *Server) readAsked(ctx context.Context, store Store, a protocol.Asked) ([]byte, error) {
+	if a.Stage != 0 {
+		return s.cfg.Archive.ReadOutput(ctx, a.Stage, a.Index, a.Blob, storage.MaxSmallSize)
+	}
+	return store.ReadAll(ctx, a.Blob, storage.MaxSmallSize)
 }
