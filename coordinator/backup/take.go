@@ -57,6 +57,8 @@ func Take(ctx context.Context, src Source, path string, progress func(Progress))
 	m, err := w.take(ctx, src, progress)
 	if err == nil {
 		err = w.name()
+	} else {
+		err = errors.Join(err, w.flush()) // what came is not to come again
 	}
 	if e := w.close(); err == nil {
 		err = e
