@@ -116,6 +116,7 @@ type shelves struct {
 	missing int64
 	spent   int64 // missing, and needed by nothing that goes on
 	first   backup.Needed
+	wrong   func(error) // is told of a blob that cannot be what it is needed for; nil: that ends the search
 }
 
 // Sealed implements backup.Library.
@@ -165,7 +166,7 @@ func (s *shelves) Open(ctx context.Context, needed []backup.Needed, fn func(int,
 		if lost {
 			continue
 		}
-		if err := fn(i, b); err != nil {
+		if err := s.judge(fn(i, b)); err != nil {
 			return err
 		}
 	}
@@ -184,5 +185,14 @@ func (s *shelves) Read(ctx context.Context, n backup.Needed, fn func(io.Reader) 
 		return nil
 	}
 	defer b.Close()
-	return fn(io.NewSectionReader(b, 0, b.Size()))
+	return s.judge(fn(io.NewSectionReader(b, 0, b.Size())))
+}
+
+// judge passes on what is wrong with a blob.
+func (s *shelves) judge(err error) error {
+	if err == nil || s.wrong == nil || errors.Is(err, context.Canceled) {
+		return err
+	}
+	s.wrong(err)
+	return nil
 }
