@@ -20,15 +20,19 @@ const batchBytes = 8 << 20
 // key.
 func (s *Server) operatorOnly(r *http.Request) error {
 	key := s.reader(r)
-	if key.IsZero() {
-		return protocol.Refuse(protocol.CodeBadSignature, "this is for the cluster's operator: sign the reading with their key (--account operator.key), at the cluster's time")
-	}
 	var operator task.Key
 	s.view(func(v view) { operator = v.Cluster().Operator })
-	if key != operator {
+	switch {
+	case !key.IsZero() && key == operator:
+		return nil
+	case !s.cfg.Node.Serving():
+		// The leader knows the cluster's time, and its operator, for sure.
+		return &protocol.Error{Code: protocol.CodeOverloaded, Text: "this coordinator does not know the operator's key, or the time, as yet; ask another one", RetryMillis: 300}
+	case key.IsZero():
+		return protocol.Refuse(protocol.CodeBadSignature, "this is for the cluster's operator: sign the reading with their key (--account operator.key), at the cluster's time")
+	default:
 		return protocol.Refuse(protocol.CodeNotAllowed, "account %s is not the cluster's operator, whose key is in operator.key of the data folder of the node that made the cluster", key)
 	}
-	return nil
 }
 
 // serveSnapshot sends the whole state as it is now. It holds the cluster's
