@@ -68,7 +68,7 @@ func (s *Server) clusterView() protocol.ClusterView {
 		Cluster: s.cfg.Cluster, Protocol: protocol.Version, Node: s.cfg.Name, Leader: s.cfg.Node.Leader(), Time: s.cfg.Node.Now(),
 	}
 	s.view(func(st view) {
-		v.Anyone, v.Hosts = st.Cluster().Anyone, st.HostCount()
+		v.Version, v.Anyone, v.Hosts = st.Version(), st.Cluster().Anyone, st.HostCount()
 		v.Members, v.Jobs = st.members(), st.jobCounts()
 	})
 	return v

@@ -14,6 +14,7 @@ type Cluster struct {
 	Now        task.Millis    `msgpack:"n"`           // cluster time of the last entry (R5)
 	Anyone     bool           `msgpack:"a,omitempty"` // anyone may publish
 	Publishers []task.Key     `msgpack:"p,omitempty"` // who may, when not anyone; sorted
+	Version    uint16         `msgpack:"y,omitempty"` // see State.Version
 	Serials    uint64         `msgpack:"e"`           // attempts' serial numbers given out, modulo 2³² in each
 }
 
@@ -24,6 +25,7 @@ type Member struct {
 	URL     string      `msgpack:"u"` // where clients reach it
 	Raft    string      `msgpack:"r"` // where its peers reach it
 	Removed bool        `msgpack:"x,omitempty"`
+	Version uint16      `msgpack:"v,omitempty"` // see Member.Knows
 }
 
 // Account is a person or an institution.
