@@ -54,6 +54,7 @@ func (a *assembly) nextVersion() (next uint16, due bool, err error) {
 	a.node.View(func(s *state.State) {
 		next = s.Version() + 1
 		due = next <= state.Newest && !s.Cluster().ID.IsZero()
+		s.Members(func(m *state.Member) { due = due && m.Knows() >= next })
 		for name := range voters {
 			m, ok := s.Member(name)
 			due = due && ok && m.Knows() >= next

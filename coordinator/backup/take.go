@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"path/filepath"
 	"time"
 
 	"github.com/sheafgrid/sheaf/coordinator/state"
@@ -40,7 +39,7 @@ type Progress struct {
 }
 
 // snapshotTries is how often a newer snapshot is taken because a blob that an
-// older one needed has gone meanwhile.
+// older one needed has gone meanwhile, or the leader went away while it sent it.
 const snapshotTries = 5
 
 // Take backs a cluster up into a file at path. Until it is whole it has another
@@ -74,41 +73,52 @@ func Take(ctx context.Context, src Source, path string, progress func(Progress))
 }
 
 func (w *writer) take(ctx context.Context, src Source, progress func(Progress)) (Manifest, error) {
-	spool, err := os.CreateTemp(filepath.Dir(w.path), ".sheaf-snapshot-*") // mode 600
+	// Under a name of its own, so that a later run takes away what a killed one left.
+	spool, err := os.OpenFile(w.path+stateSuffix, os.O_RDWR|os.O_CREATE, 0o600)
 	if err != nil {
 		return Manifest{}, err
 	}
 	defer os.Remove(spool.Name())
 	defer spool.Close()
 	for try := 1; ; try++ {
-		s, m, size, err := fetchState(ctx, src, spool)
-		if err == nil && s.Cluster().ID != w.counts.Cluster {
-			err = fmt.Errorf("the snapshot is of cluster %s, not of %s", s.Cluster().ID, w.counts.Cluster)
+		m, size, err := w.takeOnce(ctx, src, spool, progress)
+		again := errors.Is(err, storage.ErrNotFound) || errors.Is(err, errSnapshot)
+		if again && try < snapshotTries && ctx.Err() == nil {
+			continue // with a newer snapshot
 		}
 		if err != nil {
 			return Manifest{}, err
 		}
-		t := &taking{writer: w, src: src, told: progress}
-		for n := task.JobNumber(1); n <= s.Jobs(); n++ {
-			j, _ := s.Job(n)
-			for _, id := range j.Stages {
-				t.sheaves += int(s.Stage(id).Sealed)
-			}
-		}
-		err = Walk(ctx, s, t)
-		if errors.Is(err, storage.ErrNotFound) && try < snapshotTries {
-			continue
-		}
-		if err != nil {
-			return Manifest{}, err
-		}
-		m.Gone = t.gone
 		if _, err := spool.Seek(0, io.SeekStart); err != nil {
 			return Manifest{}, err
 		}
 		return w.finish(m, size, spool)
 	}
 }
+
+// takeOnce takes a snapshot, and everything that it needs.
+func (w *writer) takeOnce(ctx context.Context, src Source, spool *os.File, progress func(Progress)) (m Manifest, size int64, err error) {
+	s, m, size, err := fetchState(ctx, src, spool)
+	if err != nil {
+		return m, 0, err
+	}
+	if s.Cluster().ID != w.counts.Cluster {
+		return m, 0, fmt.Errorf("the snapshot is of cluster %s, not of %s", s.Cluster().ID, w.counts.Cluster)
+	}
+	t := &taking{writer: w, src: src, told: progress}
+	for n := task.JobNumber(1); n <= s.Jobs(); n++ {
+		j, _ := s.Job(n)
+		for _, id := range j.Stages {
+			t.sheaves += int(s.Stage(id).Sealed)
+		}
+	}
+	err = Walk(ctx, s, t)
+	m.Gone = t.gone
+	return m, size, err
+}
+
+// errSnapshot: a snapshot did not come whole.
+var errSnapshot = errors.New("the cluster's snapshot did not come whole")
 
 // fetchState spools a snapshot and reads the state in it.
 func fetchState(ctx context.Context, src Source, spool *os.File) (*state.State, Manifest, int64, error) {
@@ -126,7 +136,7 @@ func fetchState(ctx context.Context, src Source, spool *os.File) (*state.State, 
 	}
 	s, err := ReadState(io.TeeReader(r, spool))
 	if err != nil {
-		return nil, m, 0, fmt.Errorf("the cluster's snapshot: %w", err)
+		return nil, m, 0, fmt.Errorf("%w: %w", errSnapshot, err)
 	}
 	size, err := spool.Seek(0, io.SeekCurrent)
 	m.Index, m.State, m.Now = index, s.Digest(), s.Cluster().Now

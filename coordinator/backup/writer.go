@@ -21,6 +21,7 @@ import (
 const (
 	partialSuffix = ".partial"
 	lockSuffix    = ".lock"
+	stateSuffix   = ".state" // the snapshot, until the blobs are there
 )
 
 // writer appends to a backup that is not whole yet.
@@ -47,8 +48,11 @@ func openWriter(ctx context.Context, path string, cluster task.ClusterID) (*writ
 		return nil, fmt.Errorf("%s is there already; choose another name, or move it away", path)
 	}
 	unlock, err := fsutil.Lock(path + lockSuffix)
-	if err != nil {
+	if errors.Is(err, fsutil.ErrLocked) {
 		return nil, fmt.Errorf("another backup is writing %s: %w", path, err)
+	}
+	if err != nil {
+		return nil, err
 	}
 	f, err := os.OpenFile(path+partialSuffix, os.O_RDWR|os.O_CREATE, 0o600)
 	if err != nil {
@@ -64,11 +68,15 @@ func openWriter(ctx context.Context, path string, cluster task.ClusterID) (*writ
 	return w, nil
 }
 
-// close ends the writing; what is whole stays for another time.
+// close ends the writing; what is whole stays for another time, if that is
+// anything.
 func (w *writer) close() error {
 	err := w.file.Close()
 	if errors.Is(err, os.ErrClosed) {
 		err = nil
+	}
+	if w.counts.Public+w.counts.Outputs == 0 {
+		_ = os.Remove(w.path + partialSuffix) // it holds nothing
 	}
 	_ = os.Remove(w.path + lockSuffix) // a lock file that stays locks nobody out
 	return errors.Join(err, w.unlock())

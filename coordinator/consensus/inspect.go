@@ -14,11 +14,14 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/hashicorp/raft"
 	wal "github.com/hashicorp/raft-wal"
 	"github.com/hashicorp/raft-wal/metadb"
 	"github.com/hashicorp/raft-wal/types"
+	"go.etcd.io/bbolt"
+	bolterrors "go.etcd.io/bbolt/errors"
 
 	"github.com/sheafgrid/sheaf/coordinator/state"
 )
@@ -146,33 +149,39 @@ func readSnapshot(path string, m snapshotMeta, wanted bool) (s *state.State, err
 	return s, nil
 }
 
-// readMeta reads what raft-wal says of its files, from a copy: opening the
-// original would write to it.
-func readMeta(dir string) (types.PersistentState, error) {
-	b, err := os.ReadFile(filepath.Join(dir, metadb.FileName))
-	if err != nil {
-		return types.PersistentState{}, err
+// readMeta reads what raft-wal says of its files, without writing to its
+// database. bbolt panics at some kinds of damage.
+func readMeta(dir string) (s types.PersistentState, err error) {
+	path := filepath.Join(dir, metadb.FileName)
+	if _, err := os.Stat(path); err != nil {
+		return s, err // bbolt would make it
 	}
-	temp, err := os.MkdirTemp("", "sheaf-inspect-*")
-	if err != nil {
-		return types.PersistentState{}, err
-	}
-	defer os.RemoveAll(temp)
-	if err := os.WriteFile(filepath.Join(temp, metadb.FileName), b, 0o600); err != nil {
-		return types.PersistentState{}, err
-	}
-	return loadMeta(temp, &metadb.BoltMetaDB{})
-}
-
-// loadMeta opens raft-wal's own database. bbolt panics at some kinds of damage.
-func loadMeta(dir string, meta *metadb.BoltMetaDB) (s types.PersistentState, err error) {
 	defer func() {
 		if p := recover(); p != nil {
-			err = fmt.Errorf("%s: %w: %v", filepath.Join(dir, metadb.FileName), ErrDamaged, p)
+			err = fmt.Errorf("%s: %w: %v", path, ErrDamaged, p)
 		}
 	}()
-	s, err = meta.Load(dir)
-	return s, errors.Join(err, meta.Close())
+	db, err := bbolt.Open(path, 0o600, &bbolt.Options{ReadOnly: true, Timeout: time.Second})
+	if errors.Is(err, bolterrors.ErrTimeout) {
+		return s, fmt.Errorf("%s is in use by another process", path)
+	}
+	if err != nil {
+		return s, fmt.Errorf("%s: %w: %w", path, ErrDamaged, err)
+	}
+	err = db.View(func(tx *bbolt.Tx) error {
+		b := tx.Bucket([]byte(metadb.MetaBucket))
+		if b == nil {
+			return fmt.Errorf("%w: it says nothing of the log", ErrDamaged)
+		}
+		if raw := b.Get([]byte(metadb.MetaKey)); raw != nil {
+			return json.Unmarshal(raw, &s)
+		}
+		return nil // an empty log
+	})
+	if err != nil {
+		err = fmt.Errorf("%s: %w: %w", path, ErrDamaged, err)
+	}
+	return s, errors.Join(err, db.Close())
 }
 
 // readLog reads all files of the log.
