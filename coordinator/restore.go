@@ -218,5 +218,9 @@ func checkRestored(dir string) error {
 	if err != nil {
 		return err
 	}
-	return fmt.Errorf("%w: give the command again: sheaf operator restore %s --data %s", ErrRestoring, strings.TrimSpace(string(b)), dir)
+	file := "FILE"
+	if len(b) < 4096 {
+		file = strings.TrimSpace(string(b))
+	}
+	return fmt.Errorf("%w: give the command again: sheaf operator restore %s --data %s", ErrRestoring, file, dir)
 }
