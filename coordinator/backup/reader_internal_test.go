@@ -40,15 +40,19 @@ func (c *collected) Snapshot(_ context.Context, _ uint64, _ int64, r io.Reader) 
 	return err
 }
 
-// written is a backup with blobs of many sizes, and what is in it.
-func written(t testing.TB) (path string, texts []string) {
+// sizes are blobs that go into packs, into parts, and just so.
+func sizes() []string {
+	return []string{"", "small", strings.Repeat("x", maxPacked), strings.Repeat("y", maxPacked+1), strings.Repeat("large", 600_000), "last"}
+}
+
+// written is a backup with some blobs.
+func written(t testing.TB, texts []string) (path string) {
 	t.Helper()
 	path = filepath.Join(t.TempDir(), "b")
 	w, err := openWriter(context.Background(), path, task.ClusterID{7})
 	if err != nil {
 		t.Fatal(err)
 	}
-	texts = []string{"", "small", strings.Repeat("x", maxPacked), strings.Repeat("y", maxPacked+1), strings.Repeat("large", 600_000), "last"}
 	for i, text := range texts {
 		if err := w.small(blobKey{Public + Area(i%2), task.Sum([]byte(text)), uint64(i)}, []byte(text)); err != nil {
 			t.Fatal(err)
@@ -68,11 +72,12 @@ func written(t testing.TB) (path string, texts []string) {
 	if err != nil || m.Public+m.Outputs != int64(len(texts)) || m.Index != 5 {
 		t.Fatalf("manifest %+v, %v", m, err)
 	}
-	return path, texts
+	return path
 }
 
 func TestBackupIsReadAsWritten(t *testing.T) {
-	path, texts := written(t)
+	texts := sizes()
+	path := written(t, texts)
 	got := &collected{blobs: map[task.Digest]string{}}
 	if m, err := Read(t.Context(), path, got); err != nil || m.Cluster != (task.ClusterID{7}) {
 		t.Fatalf("%+v, %v", m, err)
@@ -93,7 +98,7 @@ func TestBackupIsReadAsWritten(t *testing.T) {
 
 // An error of whoever reads is his own, and no damage.
 func TestVisitorsErrorIsItsOwn(t *testing.T) {
-	path, _ := written(t)
+	path := written(t, sizes())
 	mine := errors.New("mine")
 	if _, err := Read(t.Context(), path, failing{mine}); !errors.Is(err, mine) || errors.Is(err, ErrDamaged) {
 		t.Errorf("got %v", err)
@@ -110,7 +115,7 @@ func (f failing) Large(_ context.Context, _ Area, _ task.Digest, _ int64, r io.R
 func (f failing) Snapshot(context.Context, uint64, int64, io.Reader) error { return f.err }
 
 func FuzzReader(f *testing.F) {
-	path, _ := written(f)
+	path := written(f, []string{"a", "bb"})
 	b, err := os.ReadFile(path)
 	if err != nil {
 		f.Fatal(err)

@@ -142,12 +142,22 @@ func readBatch(b []byte, from int) (entries [][]byte, next int, damage string) {
 	}
 }
 
+// maxBatchTries is how many places are tried that may be the beginning of a batch;
+// the first one of a log that was not made up is one.
+const maxBatchTries = 256
+
 // laterBatch looks for a batch that is whole behind one that is not. Each is on
 // the disk before the next one is written: a power cut cannot leave that.
 func laterBatch(b []byte, from int) (at int, ok bool) {
+	tries := 0
 	for at := max(from, logHeader); at+2*logFrame <= len(b); at += logFrame {
 		if b[at] != frameCommit || b[at+1]|b[at+2]|b[at+3] != 0 || b[at+logFrame] != frameOfLog {
 			continue
+		}
+		// What entries hold is a stranger's, and may be made to look like this a
+		// thousand times over.
+		if tries++; tries > maxBatchTries {
+			return 0, false
 		}
 		if entries, _, damage := readBatch(b, at+logFrame); damage == "" && len(entries) > 0 {
 			return at + logFrame, true
