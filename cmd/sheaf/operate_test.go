@@ -276,3 +276,50 @@ func replaceDamaged(t *testing.T, b *loadBench, p *process) {
 		t.Errorf("the states are equal: %v, %v", equal, err)
 	}
 }
+
+// Hosts that went on after the backup, and hold attempts that it does not know,
+// work on for the cluster that goes on from it: they are told what is gone, and
+// every invariant of the ledger holds (C1).
+func TestHostsWorkOnAfterARestore(t *testing.T) {
+	b := loaded(t, 2)
+	stop := compute(t, b)
+	sealedChunks(t, b, 1)
+	operator := filepath.Join(b.dir, "n1", "operator.key")
+	if _, err := b.command(t.Context(), "operator", "backup", "all.backup", "--json", "--account", operator, "--server", strings.Join(b.urls(), ",")); err != nil {
+		t.Fatal(err)
+	}
+	since := b.load.Counts().Accepted
+	reports := func(more uint64) {
+		t.Helper()
+		if err := b.waitFor(t.Context(), time.Minute, "reports to be accepted", func() bool { return b.load.Counts().Accepted >= since+more }); err != nil {
+			t.Fatal(err)
+		}
+	}
+	reports(20_000)
+	first := b.coordinators[0]
+	for _, p := range b.coordinators {
+		p.kill()
+	}
+	if _, err := b.command(t.Context(), "operator", "restore", "all.backup", "--data", "r", "--json"); err != nil {
+		t.Fatal(err)
+	}
+	next := &process{name: "r", url: first.url}
+	listen := strings.TrimPrefix(first.url, "http://")
+	next.args = []string{"coordinator", "--data", filepath.Join(b.dir, "r"), "--listen", listen}
+	b.coordinators = []*process{next}
+	since = b.load.Counts().Accepted
+	if err := b.start(next); err != nil {
+		t.Fatal(err)
+	}
+	reports(20_000)
+	stop()
+	counts := b.load.Counts()
+	t.Logf("%+v", counts)
+	if counts.Others["gone"] == 0 {
+		t.Errorf("nobody was told that an attempt is gone: %v", counts.Others)
+	}
+	interruptAndWait(next)
+	if ok, v := checked(t, b, "r"); !ok || v.Missing > 0 {
+		t.Errorf("afterwards: %+v", v)
+	}
+}
