@@ -51,7 +51,7 @@ const restoring = "restore-has-not-ended"
 func Restore(ctx context.Context, cfg RestoreConfig) (Restored, error) {
 	if cfg.Name != "" {
 		if err := task.CheckHandle(string(cfg.Name)); err != nil {
-			return Restored{}, fmt.Errorf("--name: %w", err)
+			return Restored{}, fmt.Errorf("name of the new node: %w", err)
 		}
 	}
 	if err := mayRestoreInto(cfg.Dir); err != nil {

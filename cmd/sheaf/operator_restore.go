@@ -2,7 +2,9 @@ package main
 
 import (
 	"errors"
+	"fmt"
 	"log/slog"
+	"os"
 	"time"
 
 	"github.com/sheafgrid/sheaf/coordinator"
@@ -37,6 +39,14 @@ The old coordinators must never run again: remove their data folders. While one 
 func (c *operatorRestoreCommand) Run(a *app) error {
 	if err := inRange("--quota", c.Quota, 0, 1<<60, "bytes"); err != nil {
 		return err
+	}
+	if c.Name != "" {
+		if err := task.CheckHandle(c.Name); err != nil {
+			return failure{fmt.Errorf("--name: %w", err), exitUsage}
+		}
+	}
+	if _, err := os.Stat(c.File); errors.Is(err, os.ErrNotExist) {
+		return fmt.Errorf("there is no backup %s", c.File)
 	}
 	began := time.Now()
 	done, err := coordinator.Restore(a.ctx, coordinator.RestoreConfig{
