@@ -76,7 +76,7 @@ func (a *assembly) admit(ctx context.Context, q joinRequest) error {
 	case <-ctx.Done():
 		return ctx.Err()
 	}
-	member := state.Member{Node: q.Node, URL: q.URL, Raft: q.Raft}
+	member := state.Member{Node: q.Node, URL: q.URL, Raft: q.Raft, Version: q.Version}
 	before := a.memberLeft(q.Node)
 	var why error
 	a.node.View(func(s *state.State) { why = conflict(s, q) })
@@ -136,6 +136,9 @@ func (a *assembly) remove(ctx context.Context, lost task.NodeID) error {
 
 // conflict refuses what cannot become true beside what the state says.
 func conflict(s *state.State, q joinRequest) (why error) {
+	if knows := max(q.Version, 1); knows < s.Version() {
+		return &refusal{stop: true, text: fmt.Sprintf("the cluster has version %d, and the program of node %s knows version %d; install a newer sheaf there", s.Version(), q.Node, knows)}
+	}
 	if m, ok := s.Member(q.Node); ok && m.Removed {
 		return &refusal{stop: true, text: fmt.Sprintf("node %s was removed from the cluster, and another took its place; join with an empty folder and a new --name", q.Node)}
 	}
@@ -266,7 +269,7 @@ func (a *assembly) seekAdmission(ctx context.Context) error {
 	id := &a.parts.Identity
 	q := joinRequest{
 		Node: id.Node, URL: id.URL, Raft: id.Raft, Proof: admissionProof(id.Secret, id.Node),
-		Replaces: id.Replaces, Instance: a.instance,
+		Replaces: id.Replaces, Instance: a.instance, Version: state.Newest,
 	}
 	var complained time.Time
 	for {

@@ -165,7 +165,10 @@ func (a *assembly) lead(ctx context.Context) error {
 	if err := a.initCluster(ctx); err != nil {
 		return err
 	}
-	return a.sweep.Run(ctx)
+	g, ctx := errgroup.WithContext(ctx)
+	g.Go(func() error { return a.sweep.Run(ctx) })
+	g.Go(func() error { return a.raiseVersion(ctx) })
+	return g.Wait()
 }
 
 // initCluster writes a new cluster's first entry.

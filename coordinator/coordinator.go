@@ -19,7 +19,6 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
-	"github.com/sheafgrid/sheaf/coordinator/blobs"
 	"github.com/sheafgrid/sheaf/coordinator/consensus"
 	"github.com/sheafgrid/sheaf/internal/fsutil"
 	"github.com/sheafgrid/sheaf/storage/dir"
@@ -83,6 +82,9 @@ func (c *Coordinator) open(ctx context.Context) (err error) {
 	if c.unlock, err = fsutil.Lock(filepath.Join(c.cfg.Dir, "lock")); err != nil {
 		return fmt.Errorf("data folder %s: %w; each coordinator needs its own (--data)", c.cfg.Dir, err)
 	}
+	if err := checkRestored(c.cfg.Dir); err != nil {
+		return err
+	}
 	if c.listener, err = net.Listen("tcp", c.cfg.Listen); err != nil {
 		return fmt.Errorf("listening for clients on %s: %w; choose another address with --listen", c.cfg.Listen, err)
 	}
@@ -94,7 +96,7 @@ func (c *Coordinator) open(ctx context.Context) (err error) {
 	if err := checkFolders(&c.cfg, id); err != nil {
 		return err
 	}
-	if c.public, err = dir.Open(ctx, dir.Config{Path: filepath.Join(c.cfg.Dir, string(blobs.Public)), Quota: c.cfg.Quota}); err != nil {
+	if c.public, err = openPublic(ctx, &c.cfg); err != nil {
 		return err
 	}
 	if c.outputs, err = openOutputs(ctx, &c.cfg); err != nil {

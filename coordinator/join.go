@@ -38,6 +38,8 @@ type joinRequest struct {
 	Proof string      `json:"proof,omitempty"`
 	// Replaces names a member that is lost for good, whose place the node takes.
 	Replaces task.NodeID `json:"replaces,omitempty"`
+	// Version is the newest version of the cluster that the node's program knows.
+	Version uint16 `json:"version,omitempty"`
 	// Instance tells this process from one that runs a copy of its folder.
 	Instance string `json:"instance,omitempty"`
 	// Passed: a member has passed it on already. Two that disagree about the
@@ -65,7 +67,7 @@ const joinPatience = 30 * time.Second
 // askToJoin takes the first step.
 func askToJoin(ctx context.Context, cfg *Config, peers *http.Client) (Identity, error) {
 	id := Identity{Format: identityFormat, Node: newName(cfg)}
-	q := joinRequest{Node: id.Node, URL: cfg.Advertise, Raft: cfg.advertiseRaft, Token: cfg.Token, Replaces: cfg.Replace}
+	q := joinRequest{Node: id.Node, URL: cfg.Advertise, Raft: cfg.advertiseRaft, Token: cfg.Token, Replaces: cfg.Replace, Version: state.Newest}
 	answer, err := ask(ctx, peers, cfg.Join, pathJoin, q)
 	// Whoever starts several nodes at once starts them in any order.
 	for end := time.Now().Add(joinPatience); err != nil && errors.Is(err, errUnreachable) && ctx.Err() == nil && time.Now().Before(end); {

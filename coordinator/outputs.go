@@ -29,6 +29,11 @@ type outputs struct {
 	broken chan error // the first error after which the segments take nothing more
 }
 
+// openPublic opens the store of programs, inputs, indexes and sheaves.
+func openPublic(ctx context.Context, cfg *Config) (*dir.Store, error) {
+	return dir.Open(ctx, dir.Config{Path: filepath.Join(cfg.Dir, string(blobs.Public)), Quota: cfg.Quota})
+}
+
 func openOutputs(ctx context.Context, cfg *Config) (*outputs, error) {
 	small, err := segments.Open(ctx, segments.Config{Path: filepath.Join(cfg.Dir, smallOutputs), Quota: cfg.Quota})
 	if err != nil {

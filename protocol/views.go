@@ -8,9 +8,10 @@ import "github.com/sheafgrid/sheaf/task"
 type ClusterView struct {
 	Cluster  task.ClusterID `json:"cluster"`
 	Protocol uint16         `json:"protocol"`
-	Time     task.Millis    `json:"time_ms"` // cluster time; a session is opened with it
-	Node     task.NodeID    `json:"node"`    // who answered
-	Leader   task.NodeID    `json:"leader"`  // "" while the cluster is choosing one
+	Version  uint16         `json:"cluster_version"` // what its log may hold; every member's program knows it
+	Time     task.Millis    `json:"time_ms"`         // cluster time; a session is opened with it
+	Node     task.NodeID    `json:"node"`            // who answered
+	Leader   task.NodeID    `json:"leader"`          // "" while the cluster is choosing one
 	Members  []Member       `json:"members"`
 	Anyone   bool           `json:"anyone_may_publish"`
 	Jobs     JobCounts      `json:"jobs"`

@@ -36,7 +36,11 @@ func readAll(base string, resp *http.Response, limit int64) ([]byte, error) {
 	if resp.ContentLength > limit {
 		return nil, fmt.Errorf("%w from %s: %d bytes, at most %d are taken", ErrMalformed, base, resp.ContentLength, limit)
 	}
-	b, err := io.ReadAll(io.LimitReader(resp.Body, limit+1))
+	return readAllFrom(base, resp.Body, limit)
+}
+
+func readAllFrom(base string, r io.Reader, limit int64) ([]byte, error) {
+	b, err := io.ReadAll(io.LimitReader(r, limit+1))
 	switch {
 	case err != nil:
 		return nil, unreachable(base, err)

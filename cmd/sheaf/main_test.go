@@ -2,18 +2,22 @@ package main
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"os"
 	"os/signal"
 	"path/filepath"
 	"regexp"
+	"strconv"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/rogpeppe/go-internal/testscript"
 
 	"github.com/sheafgrid/sheaf/examples"
 	"github.com/sheafgrid/sheaf/internal/freeport"
+	"github.com/sheafgrid/sheaf/protocol"
 )
 
 // TestMain lets scripts, and the processes they start, run this test binary as
@@ -44,7 +48,9 @@ func TestScripts(t *testing.T) {
 			e.Setenv("XDG_DATA_HOME", filepath.Join(e.WorkDir, "home"))
 			return os.CopyFS(filepath.Join(e.WorkDir, "examples"), examples.Files())
 		},
-		Cmds: map[string]func(*testscript.TestScript, bool, []string){"flip": flip, "jobid": jobID},
+		Cmds: map[string]func(*testscript.TestScript, bool, []string){
+			"flip": flip, "cut": cut, "jobid": jobID, "resultroot": resultRoot, "accepted": accepted,
+		},
 	})
 }
 
@@ -71,4 +77,44 @@ func jobID(ts *testscript.TestScript, _ bool, args []string) {
 		ts.Fatalf("no job id in %q", ts.ReadFile("stdout"))
 	}
 	ts.Setenv(args[0], ids[len(ids)-1])
+}
+
+// cut copies the first two thirds of a file.
+func cut(ts *testscript.TestScript, _ bool, args []string) {
+	if len(args) != 2 {
+		ts.Fatalf("usage: cut FROM TO")
+	}
+	b, err := os.ReadFile(ts.MkAbs(args[0]))
+	ts.Check(err)
+	ts.Check(os.WriteFile(ts.MkAbs(args[1]), b[:len(b)*2/3], 0o644))
+}
+
+// resultRoot keeps the result root that the last command showed.
+func resultRoot(ts *testscript.TestScript, _ bool, args []string) {
+	root := regexp.MustCompile(`result root +([0-9a-f]{64})`).FindStringSubmatch(ts.ReadFile("stdout"))
+	if len(args) != 1 || root == nil {
+		ts.Fatalf("usage: resultroot VARIABLE, after a command that shows one; got %q", ts.ReadFile("stdout"))
+	}
+	ts.Setenv(args[0], root[1])
+}
+
+// accepted waits until so many tasks of a job are accepted, and fails if the job
+// has ended by then.
+func accepted(ts *testscript.TestScript, _ bool, args []string) {
+	if len(args) != 2 {
+		ts.Fatalf("usage: accepted JOB TASKS")
+	}
+	want, err := strconv.ParseUint(args[1], 10, 64)
+	ts.Check(err)
+	for end := time.Now().Add(time.Minute); ; {
+		var j protocol.JobView
+		ts.Check(ts.Exec("sheaf", "job", "show", args[0], "--json"))
+		ts.Check(json.Unmarshal([]byte(ts.ReadFile("stdout")), &j))
+		switch {
+		case j.State != "running" || time.Now().After(end):
+			ts.Fatalf("job %s is %s, with %+v", args[0], j.State, j.Progress)
+		case j.Progress != nil && j.Progress.Accepted >= want:
+			return
+		}
+	}
 }

@@ -9,6 +9,9 @@ import (
 
 type operatorCommand struct {
 	Publishers operatorPublishersCommand `cmd:"" help:"Say who may publish."`
+	Backup     operatorBackupCommand     `cmd:"" help:"Back a running cluster up into a file."`
+	Fsck       operatorFsckCommand       `cmd:"" help:"Check a stopped node's data folder, or a backup, byte by byte."`
+	Restore    operatorRestoreCommand    `cmd:"" help:"Make the first node of a new cluster from a backup."`
 }
 
 type operatorPublishersCommand struct {

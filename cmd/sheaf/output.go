@@ -163,3 +163,10 @@ func dataHome() string {
 
 // accountFile is where a person's account key is, unless they say otherwise.
 func accountFile() string { return filepath.Join(dataHome(), "account.key") }
+
+// quietHandler passes on what somebody who waits for a command must know, and
+// nothing else.
+type quietHandler struct{ plainHandler }
+
+// Enabled reports whether a record is worth a line.
+func (quietHandler) Enabled(_ context.Context, l slog.Level) bool { return l >= slog.LevelWarn }

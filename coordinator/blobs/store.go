@@ -189,17 +189,25 @@ func (s *Store) spread(ctx context.Context, what string, have int, push func(con
 	return nil
 }
 
-// Open returns a blob for reading, fetched from a peer if this node lacks it.
+// Open returns a blob for reading, fetched from a peer if this node lacks it, or
+// finds while it is read that its own is damaged. ctx must live as long as it is
+// read.
 func (s *Store) Open(ctx context.Context, area Area, digest task.Digest) (storage.Blob, error) {
 	local := s.local[area]
+	fetch := func(why error) (storage.Blob, error) {
+		if err := s.repair(ctx, area, digest, why); err != nil {
+			return nil, err
+		}
+		return local.Open(ctx, digest)
+	}
 	b, err := local.Open(ctx, digest)
-	if err == nil || !errors.Is(err, storage.ErrNotFound) && !errors.Is(err, storage.ErrCorrupt) {
+	if err == nil {
+		return &mending{blob: b, fetch: fetch}, nil
+	}
+	if !errors.Is(err, storage.ErrNotFound) && !errors.Is(err, storage.ErrCorrupt) {
 		return b, err
 	}
-	if err := s.repair(ctx, area, digest, err); err != nil {
-		return nil, err
-	}
-	return local.Open(ctx, digest)
+	return fetch(err)
 }
 
 // repair fetches a blob from the first peer that has it whole. It says

@@ -106,5 +106,7 @@ type Stores struct {
 	Transport raft.Transport
 	Close     []io.Closer // closed, in order, when Run ends
 
+	reached *reached // how far the log has been applied; nil where nothing is kept of that
+
 	named bool // addresses carry the name of their node, as a Stream wants them
 }

@@ -4,13 +4,14 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"log/slog"
 	"path/filepath"
 	"time"
 
 	"github.com/hashicorp/raft"
 	wal "github.com/hashicorp/raft-wal"
-	"github.com/hashicorp/raft-wal/fs"
+	walfs "github.com/hashicorp/raft-wal/fs"
 	"github.com/hashicorp/raft-wal/metadb"
 	"github.com/hashicorp/raft-wal/types"
 
@@ -43,13 +44,17 @@ func OpenDir(dir string, transport *raft.NetworkTransport, log *slog.Logger) (St
 	if err := fsutil.MkdirAllSync(kept, 0o700); err != nil {
 		return Stores{}, fmt.Errorf("snapshots: %w", err)
 	}
-	w, store, err := openFiles(files{
-		logs: logs, segmentBytes: segmentBytes, vfs: osLogDisk{fs.New()}, meta: &metadb.BoltMetaDB{}, kept: kept, snapshots: osDisk{kept},
-	}, log)
+	mark, err := checkReached(dir, logs, kept)
 	if err != nil {
 		return Stores{}, err
 	}
-	return Stores{Log: w, Stable: w, Snapshots: store, Transport: transport, Close: []io.Closer{transport, w}, named: true}, nil
+	w, store, err := openFiles(files{
+		logs: logs, segmentBytes: segmentBytes, vfs: osLogDisk{walfs.New()}, meta: &metadb.BoltMetaDB{}, kept: kept, snapshots: osDisk{kept},
+	}, log)
+	if err != nil {
+		return Stores{}, errors.Join(err, mark.Close())
+	}
+	return Stores{Log: w, Stable: w, Snapshots: store, Transport: transport, Close: []io.Closer{transport, w, mark}, named: true, reached: mark}, nil
 }
 
 // files is where the log and the snapshots are kept. Tests put disks behind it
@@ -90,6 +95,50 @@ func openFiles(f files, log *slog.Logger) (*wal.WAL, *snapshots, error) {
 		return nil, nil, errors.Join(err, w.Close())
 	}
 	return w, store, nil
+}
+
+// checkLog reads every byte of the log, and returns the number of its last entry.
+func checkLog(dir string) (last uint64, err error) {
+	meta, err := readMeta(dir)
+	if errors.Is(err, fs.ErrNotExist) {
+		return 0, nil
+	}
+	if err != nil {
+		return 0, fmt.Errorf("log in %s: %w", dir, err)
+	}
+	for _, info := range meta.Segments {
+		f, err := readLogFile(dir, info)
+		if err != nil {
+			return 0, err
+		}
+		last = max(last, f.last())
+	}
+	return last, nil
+}
+
+// checkReached opens the mark beside the log, and makes sure that log and
+// snapshots reach it. Nothing was written before: opening the log cuts off what
+// looks like a write that did not end.
+func checkReached(dir, logs, kept string) (*reached, error) {
+	last, err := checkLog(logs)
+	if err != nil {
+		return nil, err
+	}
+	mark, err := openReached(dir)
+	if err != nil || last >= mark.index {
+		return mark, err
+	}
+	store, err := openSnapshots(osDisk{kept}, kept)
+	if err == nil {
+		var listed []*raft.SnapshotMeta
+		if listed, err = store.List(); err == nil {
+			err = mark.check(logs, last, listed)
+		}
+	}
+	if err != nil {
+		return nil, errors.Join(err, mark.Close())
+	}
+	return mark, nil
 }
 
 // checkSnapshots reads the newest snapshot whole, and makes sure that none is

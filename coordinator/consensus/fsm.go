@@ -125,6 +125,12 @@ func (f *fsm) digest() (uint64, task.Digest) {
 	return index, f.lastDigest
 }
 
+func (f *fsm) freeze() (uint64, *state.Frozen) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.index, f.state.Freeze()
+}
+
 // next is closed when the state has changed after this call.
 func (f *fsm) next() <-chan struct{} {
 	f.mu.RLock()

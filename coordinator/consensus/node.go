@@ -97,6 +97,9 @@ func (n *Node) Run(ctx context.Context) error {
 	if e := n.raft.Shutdown().Error(); e != nil && err == nil {
 		err = e
 	}
+	if e := n.noteReached(); e != nil && err == nil {
+		err = e
+	}
 	for _, c := range n.cfg.Stores.Close {
 		if e := c.Close(); e != nil && err == nil {
 			err = e
@@ -149,6 +152,17 @@ func (n *Node) Digest() (index uint64, digest task.Digest) {
 		index = restored
 	}
 	return index, digest
+}
+
+// Freeze is a copy of the state here, made without copying, and the index of the
+// last entry in it. The caller releases it, soon: until then changed pages are
+// there twice.
+func (n *Node) Freeze() (index uint64, frozen *state.Frozen) {
+	restored := n.raft.AppliedIndex()
+	if index, frozen = n.fsm.freeze(); index == 0 {
+		index = restored
+	}
+	return index, frozen
 }
 
 // Status is how the node stands.

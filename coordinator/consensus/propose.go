@@ -108,6 +108,9 @@ func (n *Node) Propose(ctx context.Context, c state.Command) (state.Result, erro
 	if !n.Serving() {
 		return state.Result{}, ErrNotLeader
 	}
+	if err := n.allowed(c); err != nil {
+		return state.Result{}, err
+	}
 	p := &proposal{command: state.EncodeCommand(c), done: make(chan outcome, 1)}
 	if len(p.command) > maxBatch {
 		return state.Result{}, fmt.Errorf("command %T of %d bytes, at most %d fit into the log", c, len(p.command), maxBatch)
@@ -124,6 +127,20 @@ func (n *Node) Propose(ctx context.Context, c state.Command) (state.Result, erro
 	case <-ctx.Done():
 		return state.Result{}, fmt.Errorf("%w: %w", ErrUnknown, ctx.Err())
 	}
+}
+
+// allowed refuses a command that not every member may know (R4).
+func (n *Node) allowed(c state.Command) error {
+	since := state.Since(c)
+	if since <= 1 {
+		return nil
+	}
+	var version uint16
+	n.View(func(s *state.State) { version = s.Version() })
+	if since > version {
+		return fmt.Errorf("command %T came with version %d, the cluster has version %d: not every member knows it", c, since, version)
+	}
+	return nil
 }
 
 // propose makes entries of what waits and hands them to raft.

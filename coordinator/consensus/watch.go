@@ -27,6 +27,9 @@ func (n *Node) watch(ctx context.Context) error {
 			if err := n.guard.hung(now); err != nil {
 				return n.fatal.set(err)
 			}
+			if err := n.noteReached(); err != nil {
+				return err
+			}
 		}
 		if n.fsm.bytesSinceSnapshot() > snapshotBytes {
 			if err := n.Snapshot(); err != nil {
@@ -34,6 +37,15 @@ func (n *Node) watch(ctx context.Context) error {
 			}
 		}
 	}
+}
+
+// noteReached moves the mark beside the log.
+func (n *Node) noteReached() error {
+	mark := n.cfg.Stores.reached
+	if mark == nil {
+		return nil
+	}
+	return n.guard.write("the mark beside the log", func() error { return mark.note(n.raft.AppliedIndex()) })
 }
 
 // Snapshot writes a snapshot now and drops the log that it makes needless.

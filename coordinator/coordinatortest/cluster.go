@@ -90,7 +90,7 @@ func (c *Cluster) Add(replaces task.NodeID) *Node {
 		},
 	}
 	if len(c.Nodes) == 0 {
-		node.identity.Bootstrap = &coordinator.Bootstrap{Anyone: true}
+		node.identity.Bootstrap = &coordinator.Bootstrap{Operator: c.Operator().Public(), Anyone: true}
 	}
 	c.mu.Lock()
 	c.Nodes = append(c.Nodes, node)
@@ -121,6 +121,9 @@ func logger() *slog.Logger {
 	}
 	return slog.New(slog.NewTextHandler(io.Discard, nil))
 }
+
+// Operator is the cluster's operator.
+func (c *Cluster) Operator() *Party { return c.NewParty(4000) }
 
 // Start runs a node on its stores.
 func (c *Cluster) Start(n *Node) {

@@ -35,6 +35,7 @@ type Node interface {
 	Leader() task.NodeID
 	Status() protocol.NodeView
 	Digest() (index uint64, digest task.Digest)
+	Freeze() (index uint64, frozen *state.Frozen)
 }
 
 // Exchanger carries out exchanges on the leader.
@@ -81,11 +82,12 @@ type Server struct {
 	cfg      Config
 	mux      *http.ServeMux
 	verifier *verifier
+	backups  chan struct{} // holds one for each snapshot that is being sent
 }
 
 // New makes a server; it is an http.Handler.
 func New(cfg Config) *Server {
-	s := &Server{cfg: cfg, mux: http.NewServeMux(), verifier: newVerifier()}
+	s := &Server{cfg: cfg, mux: http.NewServeMux(), verifier: newVerifier(), backups: make(chan struct{}, maxSnapshots)}
 	s.mux.HandleFunc("POST "+protocol.PathRequests, s.serveRequest)
 	s.mux.HandleFunc("GET "+protocol.PathCluster, s.serveCluster)
 	s.mux.HandleFunc("GET "+protocol.PathNode, s.serveNode)
@@ -99,6 +101,9 @@ func New(cfg Config) *Server {
 	s.fresh("GET "+protocol.PathJobs+"/{job}/levels/{level}/results", s.serveResults)
 	s.fresh("GET "+protocol.PathJobs+"/{job}/levels/{level}/attempts", s.serveAttempts)
 	s.fresh("GET "+protocol.PathJobs+"/{job}/levels/{level}/tasks/{index}/files/{file}", s.serveOutput)
+	s.fresh("GET "+protocol.PathSnapshot, s.serveSnapshot)
+	s.mux.HandleFunc("GET "+protocol.PathOperatorBlobs+"{area}/{digest}", s.serveOperatorBlob)
+	s.mux.HandleFunc("POST "+protocol.PathOperatorBlobs+"{area}/batch/{sum}", s.serveOperatorBatch)
 	s.fresh("GET "+protocol.PathHosts, s.serveHosts)
 	s.fresh("GET "+protocol.PathProjects, s.serveProjects)
 	s.mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { io.WriteString(w, "ok\n") })

@@ -13,7 +13,12 @@ import (
 // requestTimeout is how long a signed request may take to arrive.
 const requestTimeout = 30 * time.Second
 
-// stallTimeout is how long an upload may stand still.
+// maxSnapshots is how many snapshots are sent at the same time: while one is, the
+// pages of the state that change are there twice.
+const maxSnapshots = 2
+
+// stallTimeout is how long an upload may stand still, or the sending of a
+// snapshot.
 const stallTimeout = 30 * time.Second
 
 // readBody reads the whole body of a small request, within a limit and a time.

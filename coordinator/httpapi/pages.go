@@ -71,7 +71,7 @@ func (s *Server) clusterView() protocol.ClusterView {
 		if st.Cluster().ID.IsZero() { // it knows no time to open a session with: callers ask another
 			v.Cluster = task.ClusterID{}
 		}
-		v.Anyone, v.Hosts = st.Cluster().Anyone, st.HostCount()
+		v.Version, v.Anyone, v.Hosts = st.Version(), st.Cluster().Anyone, st.HostCount()
 		v.Members, v.Jobs = st.members(), st.jobCounts()
 	})
 	return v

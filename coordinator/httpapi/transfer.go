@@ -56,6 +56,10 @@ func (s *Server) sendBlob(w http.ResponseWriter, r *http.Request, b storage.Blob
 // servePutBlob takes a blob of a publisher's.
 func (s *Server) servePutBlob(w http.ResponseWriter, r *http.Request) {
 	s.put(w, r, s.cfg.Public, func(v view, key task.Key) (most int64, err error) {
+		if !v.MayPublish(key) && !s.cfg.Node.Serving() {
+			// The leader may know better than this node, which may have just come up.
+			return 0, &protocol.Error{Code: protocol.CodeOverloaded, Text: fmt.Sprintf("account %s is not known here yet as one that may publish", key), RetryMillis: 300}
+		}
 		if !v.MayPublish(key) {
 			return 0, protocol.Refuse(protocol.CodeNotAllowed, "account %s may not publish in this cluster; ask its operator", key)
 		}

@@ -187,6 +187,7 @@ const (
 	kindOpenStage      uint16 = 13
 	kindForgetSessions uint16 = 14
 	kindSeal           uint16 = 15
+	kindRaiseVersion   uint16 = 25
 )
 
 func (*InitCluster) kind() uint16    { return kindInitCluster }
@@ -204,6 +205,7 @@ func (*Release) kind() uint16        { return kindRelease }
 func (*OpenStage) kind() uint16      { return kindOpenStage }
 func (*ForgetSessions) kind() uint16 { return kindForgetSessions }
 func (*Seal) kind() uint16           { return kindSeal }
+func (*RaiseVersion) kind() uint16   { return kindRaiseVersion }
 
 // newCommand is an empty command of a kind, or nil for a kind that this
 // program does not know.
@@ -239,8 +241,11 @@ func newCommand(kind uint16) Command {
 		return &ForgetSessions{}
 	case kindSeal:
 		return &Seal{}
+	case kindRaiseVersion:
+		return &RaiseVersion{}
 	}
-	return nil
+	c, _ := nextCommand(kind)
+	return c
 }
 
 // MaxEntry bounds one log entry, in bytes.
@@ -289,9 +294,12 @@ func DecodeEntry(b []byte) (now task.Millis, commands []Command, err error) {
 		}
 		c := newCommand(kind)
 		if c == nil {
-			return 0, nil, fmt.Errorf("log entry: command %d is of kind %d, which this program does not know: it was written by a newer one; install that", i, kind)
+			return 0, nil, fmt.Errorf("log entry: command %d is of kind %d, which this program does not know: %w", i, kind, ErrNewer)
 		}
 		if err := wire.Unmarshal(payload, c); err != nil {
+			return 0, nil, fmt.Errorf("log entry: command %d: %w", i, err)
+		}
+		if err := known(c); err != nil {
 			return 0, nil, fmt.Errorf("log entry: command %d: %w", i, err)
 		}
 		commands = append(commands, c)

@@ -15,6 +15,8 @@ type Cluster struct {
 	Attempts   uint64         `msgpack:"t"`           // handed out, ever
 	Anyone     bool           `msgpack:"a,omitempty"` // anyone may publish
 	Publishers []task.Key     `msgpack:"p,omitempty"` // who may, when not anyone; sorted
+	Version    uint16         `msgpack:"y,omitempty"` // see State.Version
+	Serials    uint64         `msgpack:"e"`           // attempts' serial numbers given out, modulo 2³² in each
 }
 
 // Member is a coordinator that the cluster has had. What Raft makes of it, a
@@ -24,6 +26,7 @@ type Member struct {
 	URL     string      `msgpack:"u"` // where clients reach it
 	Raft    string      `msgpack:"r"` // where its peers reach it
 	Removed bool        `msgpack:"x,omitempty"`
+	Version uint16      `msgpack:"v,omitempty"` // see Member.Knows
 }
 
 // Account is a person or an institution.

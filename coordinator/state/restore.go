@@ -95,6 +95,9 @@ func (in *restorer) read(section uint16, payload []byte) error {
 		if head.Format != snapshotFormat {
 			return fmt.Errorf("format %d, this program reads format %d; it was written by another version", head.Format, snapshotFormat)
 		}
+		if head.Cluster.Version > Newest {
+			return fmt.Errorf("the cluster has version %d, this program knows version %d: %w", head.Cluster.Version, Newest, ErrNewer)
+		}
 		s.cluster = head.Cluster
 		return nil
 	case sectionMembers:

@@ -1,11 +1,13 @@
 package state
 
 // newAttempt takes the lowest free slot (R3: see newSession), under a serial
-// number that tells the attempt from those that had the slot before: they count
+// number that tells the attempt from those that had the slot before, and from
+// those of a history that a restored backup does not know (Renew): they count
 // all attempts, so that a slot need not remember them.
 func (s *State) newAttempt(a Attempt) (slot uint32) {
 	s.cluster.Attempts++
-	a.Serial = uint32(s.cluster.Attempts)
+	s.cluster.Serials++
+	a.Serial = uint32(s.cluster.Serials)
 	i, ok := s.index.freeAttempts.next(0)
 	if !ok {
 		i = s.attempts.Len()

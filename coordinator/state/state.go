@@ -122,7 +122,12 @@ func (s *State) apply(c Command) Result {
 		s.forgetSessions(c)
 	case *Seal:
 		s.seal(c)
+	case *RaiseVersion:
+		return s.raiseVersion(c)
 	default:
+		if r, ok := s.applyNext(c); ok {
+			return r
+		}
 		panic(fmt.Sprintf("state: command %T has a kind and no transition", c))
 	}
 	return Result{}

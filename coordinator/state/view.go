@@ -90,6 +90,13 @@ func (s *State) ProgramVersion(id task.VersionID) (*Version, *App) {
 	return v, s.apps.At(uint64(v.App))
 }
 
+// Versions calls fn for each app version, in the order of publishing.
+func (s *State) Versions(fn func(*Version)) {
+	for i := uint64(1); i < s.versions.Len(); i++ {
+		fn(s.versions.At(i))
+	}
+}
+
 // Published reports whether a project has published a program.
 func (s *State) Published(project task.ProjectID, program task.Digest, meter uint16) bool {
 	_, ok := s.index.versions[versionKey{project, program, meter}]
