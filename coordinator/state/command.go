@@ -170,6 +170,14 @@ type Seal struct {
 	Pack  task.Digest  `msgpack:"p"` // holds the lists of outputs of accepted results, and what is small of the outputs; none where no result was accepted
 }
 
+// Operate is an operator's wish about the coordinators: that one is to be
+// removed, or that another is to lead.
+type Operate struct {
+	Request Request         `msgpack:"q"`
+	Action  protocol.Action `msgpack:"a"`
+	Node    task.NodeID     `msgpack:"n,omitempty"`
+}
+
 // The kinds, as the log has them.
 const (
 	kindInitCluster    uint16 = 1
@@ -187,6 +195,7 @@ const (
 	kindOpenStage      uint16 = 13
 	kindForgetSessions uint16 = 14
 	kindSeal           uint16 = 15
+	kindOperate        uint16 = 24
 )
 
 func (*InitCluster) kind() uint16    { return kindInitCluster }
@@ -204,6 +213,7 @@ func (*Release) kind() uint16        { return kindRelease }
 func (*OpenStage) kind() uint16      { return kindOpenStage }
 func (*ForgetSessions) kind() uint16 { return kindForgetSessions }
 func (*Seal) kind() uint16           { return kindSeal }
+func (*Operate) kind() uint16        { return kindOperate }
 
 // newCommand is an empty command of a kind, or nil for a kind that this
 // program does not know.
@@ -239,6 +249,8 @@ func newCommand(kind uint16) Command {
 		return &ForgetSessions{}
 	case kindSeal:
 		return &Seal{}
+	case kindOperate:
+		return &Operate{}
 	}
 	return nil
 }

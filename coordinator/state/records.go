@@ -14,6 +14,7 @@ type Cluster struct {
 	Now        task.Millis    `msgpack:"n"`           // cluster time of the last entry (R5)
 	Anyone     bool           `msgpack:"a,omitempty"` // anyone may publish
 	Publishers []task.Key     `msgpack:"p,omitempty"` // who may, when not anyone; sorted
+	Changes    uint64         `msgpack:"m,omitempty"` // of its members, counted: who stores a blob says as of which one
 }
 
 // Member is a coordinator that the cluster has had. What Raft makes of it, a
@@ -23,6 +24,13 @@ type Member struct {
 	URL     string      `msgpack:"u"` // where clients reach it
 	Raft    string      `msgpack:"r"` // where its peers reach it
 	Removed bool        `msgpack:"x,omitempty"`
+	// Joining: it copies what the others have, and gets its vote when enough is
+	// there. Clients do not hear of it yet.
+	Joining bool `msgpack:"j,omitempty"`
+	// Leaving: it is to be removed; blobs must be on a majority without it.
+	Leaving bool `msgpack:"l,omitempty"`
+	// Replaces is, while it joins, a lost member that goes when it gets its vote.
+	Replaces task.NodeID `msgpack:"p,omitempty"`
 }
 
 // Account is a person or an institution.

@@ -122,6 +122,8 @@ func (s *State) apply(c Command) Result {
 		s.forgetSessions(c)
 	case *Seal:
 		s.seal(c)
+	case *Operate:
+		return s.numbered(c.Request, func() Answer { return s.operate(c) })
 	default:
 		panic(fmt.Sprintf("state: command %T has a kind and no transition", c))
 	}
