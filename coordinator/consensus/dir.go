@@ -58,7 +58,7 @@ func OpenDir(dir string, transport *raft.NetworkTransport, log *slog.Logger) (St
 	if err != nil {
 		return Stores{}, errors.Join(err, w.Close())
 	}
-	return Stores{Log: w, Stable: w, Snapshots: snapshots, Transport: transport, Close: []io.Closer{transport, w}, named: true}, nil
+	return Stores{Log: w, Stable: w, Snapshots: snapshots, Transport: transport, Close: []io.Closer{transport, w}, Dir: dir, named: true}, nil
 }
 
 // checkSnapshots reads the newest snapshot whole, and makes sure that none is
