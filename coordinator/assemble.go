@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"math/rand/v2"
 	"net/http"
+	"sync/atomic"
 
 	"golang.org/x/sync/errgroup"
 
@@ -32,9 +33,14 @@ type Parts struct {
 	Peers    *http.Client // reaches other coordinators
 	Join     string       // URL of a member, for the first start
 	Local    bool         // this node is reached from this machine alone
+	CopyRate int64        // bytes a second that a node may copy to others, or for itself; 0: no limit
 	Timing   consensus.Timing
 	Now      func() int64 // monotonic milliseconds; nil: the process's own
 	Logger   *slog.Logger
+
+	// Disk tells the bytes of log and snapshots on the disk, and those that are
+	// free there; nil where there is no disk.
+	Disk func() (log, free int64)
 }
 
 // assembly is a node without its files and ports.
@@ -49,6 +55,11 @@ type assembly struct {
 	instance  string        // tells this process from others of the same node
 	admitting chan struct{} // holds one while a node is being admitted here
 	admitted  chan struct{} // closed when the cluster has admitted this node
+	members   *membership   // what the leader does about its members
+	copied    blobs.Copied  // by this node, while it joins
+	hasCopied atomic.Bool   // everything that the members had
+
+	copyTrouble atomic.Value // string: why this node cannot copy
 }
 
 // Assemble puts a node together. Its Run must follow.
@@ -61,9 +72,9 @@ type Assembly = assembly
 func assemble(p Parts) (*assembly, error) {
 	a := &assembly{
 		parts: p, instance: hex.EncodeToString(random(16)),
-		admitting: make(chan struct{}, 1), admitted: make(chan struct{}),
+		admitting: make(chan struct{}, 1), admitted: make(chan struct{}), members: newMembership(),
 	}
-	a.blobs = blobs.New(p.Public, p.Outputs, a.otherVoters, p.Logger)
+	a.blobs = blobs.New(p.Public, p.Outputs, a.peers, p.Logger)
 	started, err := p.Raft.HasState()
 	if err != nil {
 		return nil, err
@@ -93,14 +104,15 @@ func (a *assembly) openAPI() error {
 	released := archive.New(a.node, public, outputs)
 	a.sweep = sweep.New(a.node, sweepBlobs{a.blobs}, released, a.parts.Logger)
 	api := httpapi.New(httpapi.Config{
-		Name: a.parts.Identity.Node, Cluster: a.parts.Identity.Cluster, Node: a.node, Exchange: a.dispatch, Archive: released, Public: public, Outputs: outputs,
+		Name: a.parts.Identity.Node, Cluster: a.parts.Identity.Cluster, Node: a.node, Exchange: a.dispatch, Archive: released, Members: operating{a}, Public: public, Outputs: outputs,
 		Forward: a.parts.Peers, Pages: pages, Logger: a.parts.Logger,
 	})
 	a.mux = http.NewServeMux()
 	a.mux.HandleFunc("POST "+pathJoin, a.serveJoin)
 	a.mux.HandleFunc("POST "+pathAdmit, a.serveAdmit)
 	a.mux.HandleFunc("GET "+pathInstance, a.serveInstance)
-	a.mux.Handle("/internal/", a.blobs.Handler(a.parts.Identity.Node, a.parts.Identity.Secret))
+	a.mux.HandleFunc("GET "+pathStanding, a.serveStanding)
+	a.mux.Handle("/internal/", a.blobs.Handler(a.parts.Identity.Node, a.parts.Identity.Secret, a.changes))
 	a.mux.Handle("/", api)
 	return nil
 }
@@ -113,6 +125,8 @@ func (a *assembly) Run(ctx context.Context) error {
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error { return a.node.Run(ctx) })
 	g.Go(func() error { return a.seekAdmission(ctx) })
+	g.Go(func() error { return a.watchMembership(ctx) })
+	g.Go(func() error { return a.compareStates(ctx) })
 	err := g.Wait()
 	a.blobs.Close()
 	a.parts.Peers.CloseIdleConnections()
@@ -158,7 +172,10 @@ func (a *assembly) lead(ctx context.Context) error {
 	if err := a.initCluster(ctx); err != nil {
 		return err
 	}
-	return a.sweep.Run(ctx)
+	g, ctx := errgroup.WithContext(ctx)
+	g.Go(func() error { return a.sweep.Run(ctx) })
+	g.Go(func() error { return a.changeMembers(ctx) })
+	return g.Wait()
 }
 
 // initCluster writes a new cluster's first entry.
