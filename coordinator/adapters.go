@@ -96,25 +96,49 @@ func (b sweepBlobs) PutPublicLarge(ctx context.Context, digest task.Digest, size
 	return b.store.Put(ctx, blobs.Public, digest, size, r)
 }
 
-// otherVoters are the stores of the other members whose votes count: a blob
-// must be on a majority of the same nodes that the log is.
-func (a *assembly) otherVoters() ([]blobs.Peer, error) {
-	voters, err := a.node.Voters()
+// peers are the stores of the other members: a blob must be on a majority of
+// the same nodes that the log is.
+func (a *assembly) peers() (blobs.Peers, error) {
+	servers, err := a.node.Servers()
 	if err != nil {
-		return nil, err
+		return blobs.Peers{}, err
 	}
-	var peers []blobs.Peer
-	for name := range voters {
-		if name == a.parts.Identity.Node {
-			continue
+	peers := blobs.Peers{Leaving: map[task.NodeID]bool{}}
+	var changes uint64
+	urls := map[task.NodeID]string{}
+	a.node.View(func(s *state.State) {
+		changes = s.Cluster().Changes
+		for node := range servers {
+			if m, ok := s.Member(node); ok {
+				urls[node], peers.Leaving[node] = m.URL, m.Leaving
+			}
 		}
-		if url := a.urlOf(name); url != "" {
-			peers = append(peers, blobs.NewPeer(name, url, a.parts.Identity.Secret, a.parts.Peers))
-		} else {
-			peers = append(peers, unknownPeer(name))
+	})
+	for node, server := range servers {
+		switch {
+		case node == a.parts.Identity.Node:
+			peers.Voter, peers.Leaves = server.Voter, peers.Leaving[node]
+		case server.Voter:
+			peers.Voters = append(peers.Voters, a.peer(node, urls[node], changes))
+		default:
+			peers.Joining = append(peers.Joining, a.peer(node, urls[node], changes))
 		}
 	}
 	return peers, nil
+}
+
+// peer reaches the store of a node, if it is known where that is.
+func (a *assembly) peer(node task.NodeID, url string, changes uint64) blobs.Peer {
+	if url == "" {
+		return unknownPeer(node)
+	}
+	return blobs.NewPeer(node, url, a.parts.Identity.Secret, changes, a.parts.Peers)
+}
+
+// changes is how many changes of the members this node knows of.
+func (a *assembly) changes() (n uint64) {
+	a.node.View(func(s *state.State) { n = s.Cluster().Changes })
+	return n
 }
 
 // unknownPeer is a voter whose address this node has not learned yet. It
@@ -135,4 +159,12 @@ func (p unknownPeer) PutBatch(context.Context, blobs.Area, []storage.Small) erro
 
 func (p unknownPeer) Get(context.Context, blobs.Area, task.Digest) (int64, io.ReadCloser, error) {
 	return 0, io.NopCloser(bytes.NewReader(nil)), p.err()
+}
+
+func (p unknownPeer) GetBatch(context.Context, blobs.Area, []task.Digest) ([]storage.Small, error) {
+	return nil, p.err()
+}
+
+func (p unknownPeer) List(context.Context, blobs.Area, func(blobs.Listed) error) error {
+	return p.err()
 }

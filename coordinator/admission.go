@@ -38,7 +38,7 @@ func admissionProof(secret []byte, node task.NodeID) string {
 	return hex.EncodeToString(mac.Sum(nil))
 }
 
-// serveAdmit answers the second step: the leader makes the node a voter.
+// serveAdmit answers the second step.
 func (a *assembly) serveAdmit(w http.ResponseWriter, r *http.Request) {
 	var q joinRequest
 	if !readJoin(w, r, &q) {
@@ -54,7 +54,7 @@ func (a *assembly) serveAdmit(w http.ResponseWriter, r *http.Request) {
 	}
 	ctx, cancel := context.WithTimeout(r.Context(), 8*time.Second)
 	defer cancel()
-	err := a.admit(ctx, q)
+	waits, err := a.admit(ctx, q)
 	var refused *refusal
 	switch {
 	case errors.As(err, &refused):
@@ -62,19 +62,19 @@ func (a *assembly) serveAdmit(w http.ResponseWriter, r *http.Request) {
 	case err != nil:
 		answerJoin(w, http.StatusServiceUnavailable, joinAnswer{Error: err.Error()})
 	default:
-		answerJoin(w, http.StatusOK, joinAnswer{Cluster: a.parts.Identity.Cluster, Done: true})
+		answerJoin(w, http.StatusOK, joinAnswer{Cluster: a.parts.Identity.Cluster, Done: waits == "", Waits: waits})
 	}
 }
 
-// admit makes a node a voter, and known to clients. It may end half done, and
-// is then asked for again: the vote comes first, since a member that clients
-// know and that has no vote would stay like that.
-func (a *assembly) admit(ctx context.Context, q joinRequest) error {
+// admit lets a node follow the log, and notes that it joins, or where a member
+// is found now. It says what the node's vote waits for, or "" once it has it. It
+// may end half done, and is then asked for again.
+func (a *assembly) admit(ctx context.Context, q joinRequest) (waits string, err error) {
 	select { // one at a time: each looks at what the others hold
 	case a.admitting <- struct{}{}:
 		defer func() { <-a.admitting }()
 	case <-ctx.Done():
-		return ctx.Err()
+		return "", ctx.Err()
 	}
 	member := state.Member{Node: q.Node, URL: q.URL, Raft: q.Raft, Version: q.Version}
 	before := a.memberLeft(q.Node)
@@ -84,28 +84,79 @@ func (a *assembly) admit(ctx context.Context, q joinRequest) error {
 		why = a.checkAlone(ctx, q, before)
 	}
 	if why != nil {
-		return why
+		return "", why
 	}
-	voters, err := a.node.Voters()
+	servers, err := a.node.Servers()
 	if err != nil {
-		return err
+		return "", err
 	}
-	if voters[q.Node] != q.Raft {
-		err := a.node.AddVoter(ctx, q.Node, q.Raft)
+	if before != nil {
+		member.Joining, member.Leaving, member.Replaces = before.Joining, before.Leaving, before.Replaces
+	}
+	if s, ok := servers[q.Node]; !ok || s.Address != q.Raft {
+		add := a.node.AddNonvoter
+		if s.Voter {
+			add = a.node.AddVoter // it keeps its vote at its new address
+		}
+		err := add(ctx, q.Node, q.Raft)
 		if errors.Is(err, consensus.ErrUnreachable) {
-			return refuse("%v; see that --raft names an address at which all coordinators reach it, and that no firewall is between", err)
+			return "", refuse("%v; see that --raft names an address at which all coordinators reach it, and that no firewall is between", err)
 		}
 		if err != nil {
-			return err
+			return "", err
 		}
 	}
-	if err := a.remove(ctx, q.Replaces); err != nil {
-		return err
+	if !servers[q.Node].Voter {
+		member.Joining, member.Replaces = true, q.Replaces
 	}
-	if before != nil && *before == member {
-		return nil
+	if before == nil || *before != member {
+		if err := a.setMember(ctx, member); err != nil {
+			return "", err
+		}
 	}
-	return a.setMember(ctx, member)
+	if member.Joining {
+		a.members.ready(q.Node, q.Copied)
+		waits = a.joiningWaits(q)
+		if !q.Copied {
+			a.members.note(q.Node, errors.New(waits))
+		}
+		return waits, nil
+	}
+	return a.replaceLater(ctx, q.Replaces)
+}
+
+// joiningWaits says what a member that joins waits for.
+func (a *assembly) joiningWaits(q joinRequest) string {
+	switch {
+	case q.Trouble != "":
+		return "it cannot copy what the members have: " + q.Trouble
+	case !q.Copied:
+		return "it copies what the members have"
+	}
+	if why := a.members.waitsFor(q.Node); why != "" {
+		return why
+	}
+	return "the leader makes sure that enough is copied"
+}
+
+// replaceLater lets a member that has its vote already take the place of a lost
+// one: that is removed.
+func (a *assembly) replaceLater(ctx context.Context, lost task.NodeID) (waits string, err error) {
+	member := a.memberLeft(lost)
+	if member == nil {
+		return "", nil
+	}
+	if !member.Leaving {
+		member.Leaving = true
+		if err := a.setMember(ctx, *member); err != nil {
+			return "", err
+		}
+		a.members.wake()
+	}
+	if why := a.members.waitsFor(lost); why != "" {
+		return why, nil
+	}
+	return fmt.Sprintf("node %s is being removed", lost), nil
 }
 
 func (a *assembly) setMember(ctx context.Context, m state.Member) error {
@@ -117,21 +168,6 @@ func (a *assembly) setMember(ctx context.Context, m state.Member) error {
 		return r.Answer.Error
 	}
 	return nil
-}
-
-// remove takes the vote of a member that is lost for good, and notes that it is
-// one no more. It is no error if that is done already, or none is named.
-func (a *assembly) remove(ctx context.Context, lost task.NodeID) error {
-	member := a.memberLeft(lost)
-	if member == nil {
-		return nil
-	}
-	if err := a.node.RemoveServer(ctx, lost); err != nil {
-		return err
-	}
-	member.Removed = true
-	a.parts.Logger.Info("a member was removed: another takes its place", "node", lost)
-	return a.setMember(ctx, *member)
 }
 
 // conflict refuses what cannot become true beside what the state says.
@@ -257,55 +293,4 @@ func (a *assembly) urlOf(node task.NodeID) (url string) {
 		}
 	})
 	return url
-}
-
-// complainEvery is how often a node that is refused says so.
-const complainEvery = time.Minute
-
-// seekAdmission asks to be admitted until it is: of the leader it knows, of
-// the members it knows, or of the one it was told to join. A node that must
-// not run ends with an error.
-func (a *assembly) seekAdmission(ctx context.Context) error {
-	id := &a.parts.Identity
-	q := joinRequest{
-		Node: id.Node, URL: id.URL, Raft: id.Raft, Proof: admissionProof(id.Secret, id.Node),
-		Replaces: id.Replaces, Instance: a.instance, Version: state.Newest,
-	}
-	var complained time.Time
-	for {
-		for _, url := range a.admitters() {
-			answer, err := ask(ctx, a.parts.Peers, url, pathAdmit, q)
-			switch {
-			case err == nil && answer.Done && answer.Cluster == id.Cluster:
-				close(a.admitted)
-				return nil
-			case err == nil || ctx.Err() != nil:
-			case answer.Stop:
-				return err
-			case answer.Refused && time.Since(complained) >= complainEvery:
-				complained = time.Now()
-				a.parts.Logger.Warn("the cluster does not admit this node", "by", url, "why", err)
-			default:
-				a.parts.Logger.Debug("not admitted yet", "by", url, "error", err)
-			}
-		}
-		select {
-		case <-ctx.Done():
-			return nil
-		case <-time.After(500 * time.Millisecond):
-		}
-	}
-}
-
-func (a *assembly) admitters() []string {
-	if a.node.Serving() {
-		return []string{a.parts.Identity.URL}
-	}
-	var urls []string
-	if url := a.urlOf(a.node.Leader()); url != "" {
-		urls = append(urls, url)
-	} else if a.parts.Join != "" {
-		urls = append(urls, a.parts.Join)
-	}
-	return urls
 }

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"math/rand/v2"
 	"net/http"
+	"sync/atomic"
 
 	"golang.org/x/sync/errgroup"
 
@@ -32,11 +33,16 @@ type Parts struct {
 	Peers    *http.Client // reaches other coordinators
 	Join     string       // URL of a member, for the first start
 	Local    bool         // this node is reached from this machine alone
+	CopyRate int64        // bytes a second that a node may copy to others, or for itself; 0: no limit
 	Timing   consensus.Timing
 	Trailing uint64       // entries that stay behind a snapshot; 0: the default
 	Dir      string       // data folder, whose disk is watched; "": there is none
 	Now      func() int64 // monotonic milliseconds; nil: the process's own
 	Logger   *slog.Logger
+
+	// Disk tells the bytes of log and snapshots on the disk, and those that are
+	// free there; nil where there is no disk.
+	Disk func() (log, free int64)
 }
 
 // assembly is a node without its files and ports.
@@ -53,6 +59,11 @@ type assembly struct {
 	instance  string        // tells this process from others of the same node
 	admitting chan struct{} // holds one while a node is being admitted here
 	admitted  chan struct{} // closed when the cluster has admitted this node
+	members   *membership   // what the leader does about its members
+	copied    blobs.Copied  // by this node, while it joins
+	hasCopied atomic.Bool   // everything that the members had
+
+	copyTrouble atomic.Value // string: why this node cannot copy
 }
 
 // Assemble puts a node together. Its Run must follow.
@@ -65,9 +76,9 @@ type Assembly = assembly
 func assemble(p Parts) (*assembly, error) {
 	a := &assembly{
 		parts: p, instance: hex.EncodeToString(random(16)),
-		admitting: make(chan struct{}, 1), admitted: make(chan struct{}), probe: probe{dir: p.Dir},
+		admitting: make(chan struct{}, 1), admitted: make(chan struct{}), members: newMembership(), probe: probe{dir: p.Dir},
 	}
-	a.blobs = blobs.New(p.Public, p.Outputs, a.otherVoters, p.Logger)
+	a.blobs = blobs.New(p.Public, p.Outputs, a.peers, p.Logger)
 	started, err := p.Raft.HasState()
 	if err != nil {
 		return nil, err
@@ -98,7 +109,7 @@ func (a *assembly) openAPI() error {
 	released := archive.New(a.node, public, outputs)
 	a.sweep = sweep.New(a.node, sweepBlobs{a.blobs}, released, a.parts.Logger)
 	api := httpapi.New(httpapi.Config{
-		Name: a.parts.Identity.Node, Cluster: a.parts.Identity.Cluster, Node: a.node, Exchange: counting{a.dispatch, &a.counts}, Archive: released, Public: public, Outputs: outputs,
+		Name: a.parts.Identity.Node, Cluster: a.parts.Identity.Cluster, Node: a.node, Exchange: counting{a.dispatch, &a.counts}, Archive: released, Members: operating{a}, Public: public, Outputs: outputs,
 		Forward: a.parts.Peers, Pages: pages, Ready: a.ready, Refused: a.counts.refused, Logger: a.parts.Logger,
 	})
 	a.mux = http.NewServeMux()
@@ -106,7 +117,8 @@ func (a *assembly) openAPI() error {
 	a.mux.HandleFunc("POST "+pathAdmit, a.serveAdmit)
 	a.mux.HandleFunc("GET "+pathInstance, a.serveInstance)
 	a.mux.HandleFunc("GET "+pathMetrics, a.serveMetrics)
-	a.mux.Handle("/internal/", a.blobs.Handler(a.parts.Identity.Node, a.parts.Identity.Secret))
+	a.mux.HandleFunc("GET "+pathStanding, a.serveStanding)
+	a.mux.Handle("/internal/", a.blobs.Handler(a.parts.Identity.Node, a.parts.Identity.Secret, a.changes))
 	a.mux.Handle("/", api)
 	return nil
 }
@@ -119,6 +131,8 @@ func (a *assembly) Run(ctx context.Context) error {
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error { return a.node.Run(ctx) })
 	g.Go(func() error { return a.seekAdmission(ctx) })
+	g.Go(func() error { return a.watchMembership(ctx) })
+	g.Go(func() error { return a.compareStates(ctx) })
 	err := g.Wait()
 	a.blobs.Close()
 	a.parts.Peers.CloseIdleConnections()
@@ -168,6 +182,7 @@ func (a *assembly) lead(ctx context.Context) error {
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error { return a.sweep.Run(ctx) })
 	g.Go(func() error { return a.raiseVersion(ctx) })
+	g.Go(func() error { return a.changeMembers(ctx) })
 	return g.Wait()
 }
 

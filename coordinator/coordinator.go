@@ -19,7 +19,9 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"github.com/sheafgrid/sheaf/coordinator/blobs"
 	"github.com/sheafgrid/sheaf/coordinator/consensus"
+	"github.com/sheafgrid/sheaf/internal/diskwatch"
 	"github.com/sheafgrid/sheaf/internal/fsutil"
 	"github.com/sheafgrid/sheaf/storage/dir"
 	"github.com/sheafgrid/sheaf/task"
@@ -37,6 +39,7 @@ type Config struct {
 	Replace   task.NodeID // with Join: a member that is lost for good, whose place the node takes
 	Token     string      // the cluster's join token; needed unless everything is on loopback
 	Quota     int64       // bytes for blobs and for outputs each; 0: no limit
+	CopyRate  int64       // bytes a second that this node may copy when the members change; 0: no limit
 	Timing    consensus.Timing
 	Logger    *slog.Logger
 
@@ -59,6 +62,7 @@ type Coordinator struct {
 	cfg      Config
 	public   *dir.Store
 	outputs  *outputs
+	watch    *diskwatch.Watch // of the blobs; the log has its own
 	listener net.Listener
 	unlock   func() error
 }
@@ -68,7 +72,7 @@ func Open(ctx context.Context, cfg Config) (*Coordinator, error) {
 	if err := cfg.complete(); err != nil {
 		return nil, err
 	}
-	c := &Coordinator{cfg: cfg}
+	c := &Coordinator{cfg: cfg, watch: diskwatch.New()}
 	if err := c.open(ctx); err != nil {
 		return nil, errors.Join(err, c.close())
 	}
@@ -88,7 +92,11 @@ func (c *Coordinator) open(ctx context.Context) (err error) {
 	if c.listener, err = net.Listen("tcp", c.cfg.Listen); err != nil {
 		return fmt.Errorf("listening for clients on %s: %w; choose another address with --listen", c.cfg.Listen, err)
 	}
-	peers := &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 64, IdleConnTimeout: time.Minute}}
+	peers := &http.Client{Transport: &http.Transport{
+		MaxIdleConnsPerHost: 64, IdleConnTimeout: time.Minute,
+		// A connection takes three messages there and back, one of which may be lost.
+		DialContext: (&net.Dialer{Timeout: 4 * c.cfg.Timing.Heartbeat, KeepAlive: 15 * time.Second}).DialContext,
+	}}
 	id, err := findIdentity(ctx, &c.cfg, peers)
 	if err != nil {
 		return err
@@ -99,7 +107,7 @@ func (c *Coordinator) open(ctx context.Context) (err error) {
 	if c.public, err = openPublic(ctx, &c.cfg); err != nil {
 		return err
 	}
-	if c.outputs, err = openOutputs(ctx, &c.cfg); err != nil {
+	if c.outputs, err = openOutputs(ctx, &c.cfg, c.watch); err != nil {
 		return err
 	}
 	raft, err := c.openRaft(id)
@@ -110,14 +118,27 @@ func (c *Coordinator) open(ctx context.Context) (err error) {
 		return closing(err, raft)
 	}
 	c.assembly, err = assemble(Parts{
-		Identity: id, Raft: raft, Public: c.public, Outputs: c.outputs, Peers: peers,
+		Identity: id, Raft: raft, Public: &watchedBlobs{c.public, c.watch, filepath.Join(c.cfg.Dir, string(blobs.Public))}, Outputs: c.outputs, Peers: peers,
 		Join: c.cfg.Join, Local: loopback(c.listener.Addr().String()) && loopback(c.cfg.Raft),
-		Timing: c.cfg.Timing, Dir: c.cfg.Dir, Now: c.cfg.Now, Logger: c.cfg.Logger,
+		CopyRate: c.cfg.CopyRate, Disk: c.disk, Timing: c.cfg.Timing, Dir: c.cfg.Dir, Now: c.cfg.Now, Logger: c.cfg.Logger,
 	})
 	if err != nil {
 		return closing(err, raft)
 	}
 	return nil
+}
+
+// disk tells the bytes of the log and its snapshots, and those that are free on
+// its disk; -1 where the system does not say.
+func (c *Coordinator) disk() (log, free int64) {
+	log, err := fsutil.Size(filepath.Join(c.cfg.Dir, "raft"))
+	if err != nil {
+		log = -1
+	}
+	if free, err = fsutil.Free(c.cfg.Dir); err != nil {
+		free = -1
+	}
+	return log, free
 }
 
 // closing gives back a log that is not going to be used.
@@ -142,9 +163,33 @@ func (c *Coordinator) openRaft(id Identity) (consensus.Stores, error) {
 	return stores, nil
 }
 
+// endsWithin is how long a node whose disk has failed may take to end in order.
+const endsWithin = 5 * time.Second
+
 // Run keeps the node going until ctx ends or it fails. It closes everything
-// that Open opened.
+// that Open opened. Where the disk hangs, what waits for it is left behind: the
+// process is to exit.
 func (c *Coordinator) Run(ctx context.Context) error {
+	ended := make(chan error, 1)
+	go func() { ended <- c.run(ctx) }()
+	var err error
+	select {
+	case err := <-ended:
+		return err
+	case <-c.watch.Failed():
+		err = c.watch.Err()
+	case <-c.node.Failed():
+		err = c.node.Err()
+	}
+	select {
+	case err := <-ended:
+		return err
+	case <-time.After(endsWithin):
+		return fmt.Errorf("node %s: %w", c.parts.Identity.Node, err)
+	}
+}
+
+func (c *Coordinator) run(ctx context.Context) error {
 	server := &http.Server{
 		Handler: c.Handler(), ReadHeaderTimeout: 10 * time.Second, IdleTimeout: 2 * time.Minute, MaxHeaderBytes: 16 << 10,
 		ErrorLog: slog.NewLogLogger(c.cfg.Logger.Handler(), slog.LevelDebug),
@@ -152,7 +197,7 @@ func (c *Coordinator) Run(ctx context.Context) error {
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error { return c.assembly.Run(ctx) })
 	g.Go(func() error { return c.noteProgress(ctx) })
-	g.Go(func() error { return c.outputs.watch(ctx) })
+	g.Go(func() error { return c.watch.Run(ctx) })
 	g.Go(func() error { return c.outputs.forget(ctx, c.assembly) })
 	g.Go(func() error {
 		if err := server.Serve(c.listener); !errors.Is(err, http.ErrServerClosed) {

@@ -13,6 +13,8 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"slices"
+	"time"
 
 	"github.com/sheafgrid/sheaf/coordinator/blobs"
 	"github.com/sheafgrid/sheaf/coordinator/consensus"
@@ -33,6 +35,7 @@ type Identity struct {
 	Bootstrap *Bootstrap     `json:"bootstrap,omitempty"` // on the node that made the cluster
 	Begun     bool           `json:"begun,omitempty"`     // its log holds something, which must not be lost
 	Replaces  task.NodeID    `json:"replaces,omitempty"`  // a lost member to remove, until that is done
+	Others    []string       `json:"others,omitempty"`    // URLs of the other members, as last heard of
 }
 
 const identityFormat = 1
@@ -132,35 +135,51 @@ func lostPart(cfg *Config, id Identity, why error) error {
 	return fmt.Errorf("node %q has lost a part of its data folder %s: %w: %w; put the folder back as it was, or start with an empty folder, a new --name, --join URL and --replace %s", id.Node, cfg.Dir, consensus.ErrDamaged, why, id.Node)
 }
 
-// noteProgress writes down that the node's log holds something, and that the
-// member whose place it takes has been removed.
+// noteProgress writes down that the node's log holds something, that the member
+// whose place it takes has been removed, and where the other members are.
 func (c *Coordinator) noteProgress(ctx context.Context) error {
-	id := c.parts.Identity
-	for !id.Begun {
-		changed := c.node.Changed()
-		if c.Status().Applied == 0 {
-			select {
-			case <-ctx.Done():
-				return nil
-			case <-changed:
-				continue
+	tick := time.NewTicker(time.Second)
+	defer tick.Stop()
+	kept := c.parts.Identity
+	for {
+		id := kept
+		id.Begun = id.Begun || c.Status().Applied > 0
+		select {
+		case <-c.admitted:
+			id.Replaces = ""
+		default:
+		}
+		if others := c.others(); len(others) > 0 {
+			id.Others = others
+		}
+		if id.Begun != kept.Begun || id.Replaces != kept.Replaces || !slices.Equal(id.Others, kept.Others) {
+			if err := writeIdentity(&c.cfg, id); err != nil {
+				return err
 			}
+			kept = id
 		}
-		id.Begun = true
-		if err := writeIdentity(&c.cfg, id); err != nil {
-			return err
+		changed := c.node.Changed()
+		if kept.Begun { // the rest may wait
+			changed = nil
+		}
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-tick.C:
+		case <-changed:
 		}
 	}
-	if id.Replaces == "" {
-		return nil
+}
+
+// others are the URLs of the other members.
+func (a *assembly) others() (urls []string) {
+	for _, m := range a.allMembers() {
+		if m.Node != a.parts.Identity.Node {
+			urls = append(urls, m.URL)
+		}
 	}
-	select {
-	case <-ctx.Done():
-		return nil
-	case <-c.admitted:
-	}
-	id.Replaces = ""
-	return writeIdentity(&c.cfg, id)
+	slices.Sort(urls)
+	return urls
 }
 
 func newCluster(cfg *Config) Identity {

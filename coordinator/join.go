@@ -18,9 +18,11 @@ import (
 )
 
 // A node joins in two steps. It asks a member for the cluster's id and secret
-// (pathJoin, with the token); then, running, it asks to be admitted as a voter
-// (pathAdmit, with the proof that the secret makes). The second step is
-// repeated at every start, so that a changed address becomes known.
+// (pathJoin, with the token); then, running, it asks to be admitted (pathAdmit,
+// with the proof that the secret makes): it follows the log without a vote,
+// copies the blobs that the members have, and gets its vote when enough of them
+// are there. The second step is repeated at every start, so that a changed
+// address becomes known.
 const (
 	pathJoin     = "/internal/v1/join"
 	pathAdmit    = "/internal/v1/admit"
@@ -42,6 +44,10 @@ type joinRequest struct {
 	Version uint16 `json:"version,omitempty"`
 	// Instance tells this process from one that runs a copy of its folder.
 	Instance string `json:"instance,omitempty"`
+	// Copied: the node has what the members have, as far as it can tell.
+	Copied bool `json:"copied,omitempty"`
+	// Trouble is why it cannot copy at the moment.
+	Trouble string `json:"trouble,omitempty"`
 	// Passed: a member has passed it on already. Two that disagree about the
 	// leader must not play ball.
 	Passed bool `json:"passed,omitempty"`
@@ -51,7 +57,9 @@ type joinAnswer struct {
 	Cluster task.ClusterID `json:"cluster"`
 	Secret  []byte         `json:"secret,omitempty"`
 	Done    bool           `json:"done,omitempty"`
-	Error   string         `json:"error,omitempty"`
+	// Waits is what the node's admission waits for.
+	Waits string `json:"waits,omitempty"`
+	Error string `json:"error,omitempty"`
 	// Refused: asking again changes nothing until a person does something.
 	Refused bool `json:"refused,omitempty"`
 	// Stop: and the node must not run, not even as it is.

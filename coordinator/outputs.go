@@ -4,12 +4,14 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"path/filepath"
 	"slices"
 	"time"
 
 	"github.com/sheafgrid/sheaf/coordinator/blobs"
 	"github.com/sheafgrid/sheaf/coordinator/state"
+	"github.com/sheafgrid/sheaf/internal/diskwatch"
 	"github.com/sheafgrid/sheaf/storage"
 	"github.com/sheafgrid/sheaf/storage/dir"
 	"github.com/sheafgrid/sheaf/storage/segments"
@@ -24,9 +26,9 @@ const smallOutputs = "segments"
 // segments; large ones each by itself.
 type outputs struct {
 	*tiered.Store
-	small  *segments.Store
-	large  *dir.Store
-	broken chan error // the first error after which the segments take nothing more
+	watched watchedBlobs // the same
+	small   *segments.Store
+	large   *dir.Store
 }
 
 // openPublic opens the store of programs, inputs, indexes and sheaves.
@@ -34,7 +36,7 @@ func openPublic(ctx context.Context, cfg *Config) (*dir.Store, error) {
 	return dir.Open(ctx, dir.Config{Path: filepath.Join(cfg.Dir, string(blobs.Public)), Quota: cfg.Quota})
 }
 
-func openOutputs(ctx context.Context, cfg *Config) (*outputs, error) {
+func openOutputs(ctx context.Context, cfg *Config, disk *diskwatch.Watch) (*outputs, error) {
 	small, err := segments.Open(ctx, segments.Config{Path: filepath.Join(cfg.Dir, smallOutputs), Quota: cfg.Quota})
 	if err != nil {
 		return nil, err
@@ -46,30 +48,23 @@ func openOutputs(ctx context.Context, cfg *Config) (*outputs, error) {
 	if err != nil {
 		return nil, errors.Join(err, small.Close())
 	}
-	return &outputs{Store: tiered.New(small, large), small: small, large: large, broken: make(chan error, 1)}, nil
+	both := tiered.New(small, large)
+	return &outputs{Store: both, watched: watchedBlobs{both, disk, cfg.Dir}, small: small, large: large}, nil
 }
 
-// PutBatch stores small outputs. A disk that fails ends the node: it must not
-// go on as if it could keep what it takes.
+// Put stores an output.
+func (o *outputs) Put(ctx context.Context, digest task.Digest, size int64, r io.Reader) error {
+	return o.watched.Put(ctx, digest, size, r)
+}
+
+// PutBatch stores small outputs.
 func (o *outputs) PutBatch(ctx context.Context, batch []storage.Small) error {
-	err := o.Store.PutBatch(ctx, batch)
-	if err != nil && ctx.Err() == nil && !errors.Is(err, storage.ErrNoSpace) && !errors.Is(err, storage.ErrMismatch) && !errors.Is(err, storage.ErrTooLarge) {
-		select {
-		case o.broken <- err:
-		default:
-		}
-	}
-	return err
+	return o.watched.PutBatch(ctx, batch)
 }
 
-// watch returns when the outputs can no longer be kept, or ctx ends.
-func (o *outputs) watch(ctx context.Context) error {
-	select {
-	case <-ctx.Done():
-		return nil
-	case err := <-o.broken:
-		return fmt.Errorf("outputs cannot be kept: %w", err)
-	}
+// Delete removes an output.
+func (o *outputs) Delete(ctx context.Context, digest task.Digest) error {
+	return o.watched.Delete(ctx, digest)
 }
 
 // forgetEvery is how often outputs are looked for that are in a pack by now.
@@ -103,7 +98,7 @@ func (o *outputs) forgetSealed(ctx context.Context, node replica) error {
 		groups = slices.DeleteFunc(groups, func(g uint64) bool { return !s.OutputGroupGone(g) })
 	})
 	for _, g := range groups {
-		if err := o.small.DropGroup(ctx, g); err != nil {
+		if err := o.compacting(ctx, func() error { return o.small.DropGroup(ctx, g) }); err != nil {
 			return err
 		}
 	}
@@ -111,12 +106,19 @@ func (o *outputs) forgetSealed(ctx context.Context, node replica) error {
 		return nil
 	}
 	for more := true; more; {
-		var err error
-		if more, err = o.small.Compact(ctx); err != nil {
+		err := o.compacting(ctx, func() (err error) {
+			more, err = o.small.Compact(ctx)
+			return err
+		})
+		if err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+func (o *outputs) compacting(ctx context.Context, do func() error) error {
+	return o.watched.write(ctx, "what is kept of small outputs", func(*diskwatch.Write) error { return do() })
 }
 
 // EachOf calls fn for the small outputs of a group.

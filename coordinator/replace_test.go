@@ -48,7 +48,11 @@ func (r *running) members(t *testing.T, want ...task.NodeID) {
 	t.Helper()
 	err := changes(r.Coordinator, func(s *state.State) bool {
 		var got []task.NodeID
-		s.Members(func(m *state.Member) { got = append(got, m.Node) })
+		s.Members(func(m *state.Member) {
+			if !m.Joining {
+				got = append(got, m.Node)
+			}
+		})
 		slices.Sort(got)
 		return slices.Equal(got, want)
 	}, r.done)

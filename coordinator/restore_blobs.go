@@ -7,6 +7,7 @@ import (
 	"io"
 
 	"github.com/sheafgrid/sheaf/coordinator/backup"
+	"github.com/sheafgrid/sheaf/internal/diskwatch"
 	"github.com/sheafgrid/sheaf/storage"
 	"github.com/sheafgrid/sheaf/task"
 )
@@ -102,7 +103,7 @@ func openStores(ctx context.Context, cfg *Config) (*stores, error) {
 	if err != nil {
 		return nil, err
 	}
-	results, err := openOutputs(ctx, cfg)
+	results, err := openOutputs(ctx, cfg, diskwatch.New())
 	if err != nil {
 		return nil, errors.Join(err, public.Close())
 	}

@@ -23,7 +23,8 @@ const (
 	PurposeSubmit        Purpose = 5 // payload: Submit; signed by the account
 	PurposeCancel        Purpose = 6 // payload: Cancel; signed by the account
 	PurposeSetPublishers Purpose = 7 // payload: SetPublishers; signed by an operator's account
-	purposeEnd           Purpose = 8
+	PurposeOperate       Purpose = 8 // payload: Operate; signed by an operator's account
+	purposeEnd           Purpose = 9
 )
 
 // Envelope is one numbered, signed request. Within a session of a key, numbers

@@ -42,7 +42,8 @@ type Status struct {
 	MoreJobs int                // that are not shown
 	Hosts    []protocol.HostView
 	Queue    Queue
-	Every    int // seconds after which the page asks for itself again; 0: never
+	Stale    bool // the node that answers does not lead, and may lack the last moments
+	Every    int  // seconds after which the page asks for itself again; 0: never
 }
 
 // Queue is what waits and what runs, over all jobs.
@@ -56,6 +57,7 @@ type Queue struct {
 type Job struct {
 	Cluster protocol.ClusterView
 	Job     protocol.JobView
+	Stale   bool // see Status
 	Every   int
 }
 

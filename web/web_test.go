@@ -2,6 +2,7 @@ package web_test
 
 import (
 	"bytes"
+	"errors"
 	"strings"
 	"testing"
 
@@ -80,6 +81,30 @@ func TestJobPageSaysHowResultsAreChecked(t *testing.T) {
 	} {
 		if _, job := render(t, protocol.JobView{Replicate: replicate}); !strings.Contains(job, want) {
 			t.Errorf("%d results: the page lacks %q:\n%s", replicate, want, job)
+		}
+	}
+}
+
+// A page of a node that does not lead says so; one of the leader does not.
+func TestStalePagesSaySo(t *testing.T) {
+	p, err := web.New()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, k := range []struct {
+		stale  bool
+		leader task.NodeID
+		want   string
+	}{{false, "n1", ""}, {true, "n1", "does not lead"}, {true, "", "knows of no leader"}} {
+		var status, job bytes.Buffer
+		cluster := protocol.ClusterView{Node: "n2", Leader: k.leader}
+		if err := errors.Join(p.Status(&status, web.Status{Cluster: cluster, Stale: k.stale}), p.Job(&job, web.Job{Cluster: cluster, Stale: k.stale})); err != nil {
+			t.Fatal(err)
+		}
+		for name, page := range map[string]string{"status": status.String(), "job": job.String()} {
+			if says := strings.Contains(page, "n2 shows this"); says != k.stale || !strings.Contains(page, k.want) {
+				t.Errorf("stale %t, leader %q: the %s page says so: %t; want %q", k.stale, k.leader, name, says, k.want)
+			}
 		}
 	}
 }

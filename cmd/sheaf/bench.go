@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"math/rand/v2"
@@ -21,6 +20,7 @@ type benchCommand struct {
 	Cluster  benchClusterCommand  `cmd:"" help:"Measure how many tasks a second a cluster on this machine can take, and how soon it answers."`
 	State    benchStateCommand    `cmd:"" help:"Measure what a large job, a million live tasks and millions of finished ones take of a coordinator."`
 	Failover benchFailoverCommand `cmd:"" help:"Measure how long a cluster on this machine is without a leader when its leader is killed."`
+	Replace  benchReplaceCommand  `cmd:"" help:"Lose every coordinator with its disk, one after the other, put new ones in their places, and count what was lost."`
 }
 
 type benchKillCommand struct {
@@ -145,15 +145,9 @@ func (k *killer) start(ctx context.Context) error {
 // round submits a job, kills somebody, starts it again, and waits.
 func (k *killer) round(ctx context.Context, n int) error {
 	began := time.Now()
-	last, err := k.command(ctx, "job", "submit", "job.yaml", "--json", "--server", strings.Join(k.urls(), ","), "--account", filepath.Join(k.dir, "publisher.key"))
+	id, err := k.submitJob(ctx, "job.yaml", filepath.Join(k.dir, "publisher.key"))
 	if err != nil {
 		return err
-	}
-	var submitted struct {
-		Job task.JobID `json:"job"`
-	}
-	if err := json.Unmarshal(last, &submitted); err != nil {
-		return fmt.Errorf("job submit answered %q: %w", last, err)
 	}
 	victim, role, err := k.killSomebody(ctx)
 	if err != nil {
@@ -161,7 +155,7 @@ func (k *killer) round(ctx context.Context, n int) error {
 	}
 	var job protocol.JobView
 	if err := k.waitFor(ctx, 2*time.Minute, "the job to end", func() bool {
-		return k.any(protocol.JobPath(submitted.Job), &job) == nil && job.State != "running"
+		return k.any(protocol.JobPath(id), &job) == nil && job.State != "running"
 	}); err != nil {
 		return fmt.Errorf("%w (%s)", err, job.WaitsFor)
 	}

@@ -11,6 +11,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"github.com/sheafgrid/sheaf/internal/fsutil"
 	"github.com/sheafgrid/sheaf/internal/usage"
 	"github.com/sheafgrid/sheaf/loadgen"
 	"github.com/sheafgrid/sheaf/protocol"
@@ -261,11 +262,11 @@ func (r *clusterResult) between(b *loadBench, from, to sample) error {
 		r.OthersCPU = pointer(max(0, usage.BusyPercent(from.machine, to.machine)-usage.PercentOf(all, from.machine, to.machine)))
 	}
 	for _, p := range b.coordinators {
-		log, err := folderSize(filepath.Join(b.dir, p.name, "raft"))
+		log, err := fsutil.Size(filepath.Join(b.dir, p.name, "raft"))
 		if err != nil {
 			return err
 		}
-		data, err := folderSize(filepath.Join(b.dir, p.name))
+		data, err := fsutil.Size(filepath.Join(b.dir, p.name))
 		if err != nil {
 			return err
 		}

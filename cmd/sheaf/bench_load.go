@@ -9,7 +9,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"io/fs"
 	"math/rand/v2"
 	"net/http"
 	"os"
@@ -155,25 +154,14 @@ func (b *loadBench) submit(ctx context.Context) error {
 		return err
 	}
 	keyFile := filepath.Join(b.dir, "publisher.key")
-	last, err := b.command(ctx, "job", "submit", "job.yaml", "--json", "--server", strings.Join(b.urls(), ","), "--account", keyFile)
-	if err != nil {
+	var err error
+	if b.job, err = b.submitJob(ctx, "job.yaml", keyFile); err != nil {
 		return err
 	}
-	var submitted struct {
-		Job task.JobID `json:"job"`
-	}
-	if err := json.Unmarshal(last, &submitted); err != nil {
-		return fmt.Errorf("job submit answered %q: %w", last, err)
-	}
-	b.job = submitted.Job
 	if b.publisher, err = identity.Load(keyFile, identity.Account); err != nil {
 		return err
 	}
-	spec, err := b.read(b.coordinators[0].url+protocol.SpecPath(b.job), nil)
-	if err != nil {
-		return err
-	}
-	b.spec, err = protocol.DecodeSpec(spec)
+	b.spec, err = b.jobSpec(b.coordinators[0].url, b.job)
 	return err
 }
 
@@ -344,22 +332,4 @@ func (b *loadBench) sayAccount() {
 	for _, p := range b.problems {
 		b.say("PROBLEM: %s", p)
 	}
-}
-
-// folderSize is the bytes of the files in a folder; files that go away
-// meanwhile have none.
-func folderSize(dir string) (size int64, err error) {
-	err = filepath.WalkDir(dir, func(_ string, d fs.DirEntry, err error) error {
-		if err == nil && d.Type().IsRegular() {
-			var info fs.FileInfo
-			if info, err = d.Info(); err == nil {
-				size += info.Size()
-			}
-		}
-		if errors.Is(err, fs.ErrNotExist) {
-			err = nil
-		}
-		return err
-	})
-	return size, err
 }

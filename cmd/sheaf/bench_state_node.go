@@ -15,6 +15,7 @@ import (
 	"github.com/sheafgrid/sheaf/client/identity"
 	"github.com/sheafgrid/sheaf/examples"
 	"github.com/sheafgrid/sheaf/internal/freeport"
+	"github.com/sheafgrid/sheaf/internal/fsutil"
 	"github.com/sheafgrid/sheaf/internal/usage"
 	"github.com/sheafgrid/sheaf/protocol"
 	"github.com/sheafgrid/sheaf/publisher"
@@ -144,7 +145,7 @@ func (s *stateBench) node(ctx context.Context) error {
 	s.result.HeapIdle = megabytes(int64(idle))
 	s.result.HeapBefore, s.result.HeapAfter = megabytes(int64(before)), megabytes(int64(after))
 	s.result.Growth = round(float64(int64(after-before))/1e6, 2)
-	size, err := folderSize(filepath.Join(n.dir, n.process.name, "segments"))
+	size, err := fsutil.Size(filepath.Join(n.dir, n.process.name, "segments"))
 	s.result.OutputsMB = megabytes(size)
 	return err
 }
@@ -316,7 +317,7 @@ func (n *stateNode) describeRestart(r *stateResult) error {
 		return errors.Join(err, errors.New("the coordinator has no snapshot"))
 	}
 	newest := found[len(found)-1]
-	size, err := folderSize(newest)
+	size, err := fsutil.Size(newest)
 	r.RestartSnapshot = megabytes(size)
 	var term, index uint64
 	if _, scanErr := fmt.Sscanf(filepath.Base(newest), "%d-%d-", &term, &index); scanErr == nil {

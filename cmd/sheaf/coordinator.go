@@ -11,6 +11,7 @@ import (
 
 	"github.com/sheafgrid/sheaf/client/identity"
 	"github.com/sheafgrid/sheaf/coordinator"
+	"github.com/sheafgrid/sheaf/coordinator/consensus"
 	"github.com/sheafgrid/sheaf/internal/fsutil"
 	"github.com/sheafgrid/sheaf/protocol"
 	"github.com/sheafgrid/sheaf/task"
@@ -29,6 +30,8 @@ type coordinatorCommand struct {
 	Publisher []task.Key `help:"With --bootstrap: only these accounts may publish. Default: anyone." placeholder:"KEY"`
 	Quota     int64      `help:"Bytes for inputs, and for outputs, each; 0: no limit." default:"0" placeholder:"BYTES"`
 	DebugAddr string     `help:"Answer Go's profiler (pprof) at this address of this machine, such as 127.0.0.1:6060." placeholder:"HOST:PORT"`
+	CopyRate  sizeFlag   `help:"How much a second this node may copy when coordinators join or leave, in MiB or with a unit; 0: no limit. Default: ${default}." default:"100" placeholder:"SIZE"`
+	Timing    string     `help:"How soon a silent leader is replaced: lan, for coordinators within a few milliseconds of each other; wan, for up to 300 ms. The same on all of them. Default: ${default}." default:"lan" enum:"lan,wan"`
 	Verbose   bool       `help:"Log what Raft does, too." short:"v"`
 }
 
@@ -63,7 +66,10 @@ func (c *coordinatorCommand) Run(a *app) error {
 	log := slog.New(slog.NewTextHandler(a.stderr, &slog.HandlerOptions{Level: level}))
 	cfg := coordinator.Config{
 		Dir: c.Data, Listen: c.Listen, Raft: c.Raft, Advertise: c.Advertise, Name: task.NodeID(c.Name),
-		Join: c.Join, Replace: task.NodeID(c.Replace), Token: c.Token, Quota: c.Quota, Logger: log,
+		Join: c.Join, Replace: task.NodeID(c.Replace), Token: c.Token, Quota: c.Quota, CopyRate: int64(c.CopyRate), Logger: log,
+	}
+	if c.Timing == "wan" {
+		cfg.Timing = consensus.TimingWAN()
 	}
 	if err := c.check(); err != nil {
 		return err

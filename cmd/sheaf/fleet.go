@@ -109,6 +109,77 @@ func (f *fleet) addCoordinators(ctx context.Context, n int, flags ...string) err
 	return nil
 }
 
+// replaceCoordinator starts a coordinator in the place of one that is gone for
+// good, and waits until it has its vote.
+func (f *fleet) replaceCoordinator(ctx context.Context, i int, name string) error {
+	ports, err := freeport.Loopback(2)
+	if err != nil {
+		return err
+	}
+	lost, other := f.coordinators[i], f.coordinators[(i+1)%len(f.coordinators)]
+	p := &process{name: name, url: fmt.Sprintf("http://127.0.0.1:%d", ports[0])}
+	p.args = []string{
+		"coordinator", "--data", filepath.Join(f.dir, name), "--name", name, "--join", other.url, "--replace", lost.name,
+		"--listen", fmt.Sprintf("127.0.0.1:%d", ports[0]), "--raft", fmt.Sprintf("127.0.0.1:%d", ports[1]),
+	}
+	if err := f.start(p); err != nil {
+		return err
+	}
+	f.mu.Lock()
+	f.coordinators[i] = p
+	f.mu.Unlock()
+	err = f.waitFor(ctx, 2*time.Minute, name+" to have its vote", func() bool {
+		v, err := f.cluster(other.url)
+		if err != nil || v.Leader == "" {
+			return !p.running()
+		}
+		in, out := false, true
+		for _, m := range v.Members {
+			in, out = in || string(m.Node) == name, out && string(m.Node) != lost.name
+		}
+		return in && out || !p.running()
+	})
+	if err == nil && !p.running() {
+		err = fmt.Errorf("%s has ended", name)
+	}
+	if err != nil {
+		return f.explain(p, err)
+	}
+	return nil
+}
+
+// submitJob submits a job from a file in the fleet's folder, as a person would.
+func (f *fleet) submitJob(ctx context.Context, file, keyFile string) (id task.JobID, err error) {
+	last, err := f.command(ctx, "job", "submit", file, "--json", "--server", strings.Join(f.urls(), ","), "--account", keyFile)
+	if err != nil {
+		return id, err
+	}
+	var submitted struct {
+		Job task.JobID `json:"job"`
+	}
+	if err := json.Unmarshal(last, &submitted); err != nil {
+		return id, fmt.Errorf("job submit answered %q: %w", last, err)
+	}
+	return submitted.Job, nil
+}
+
+// jobSpec reads a job's specification.
+func (f *fleet) jobSpec(url string, job task.JobID) (*task.JobSpec, error) {
+	res, err := f.http.Get(url + protocol.SpecPath(job))
+	if err != nil {
+		return nil, err
+	}
+	defer res.Body.Close()
+	b, err := io.ReadAll(io.LimitReader(res.Body, protocol.MaxSpec+1))
+	if err == nil && res.StatusCode != http.StatusOK {
+		err = fmt.Errorf("specification of job %s: %s: %s", job, res.Status, bytes.TrimSpace(b))
+	}
+	if err != nil {
+		return nil, err
+	}
+	return protocol.DecodeSpec(b)
+}
+
 // addClient starts a volunteer with an account of its own.
 func (f *fleet) addClient(name string, flags ...string) (*process, error) {
 	dir := filepath.Join(f.dir, name)

@@ -41,7 +41,7 @@ type commands struct {
 	Job          jobCommand          `cmd:"" help:"Submit jobs, watch them, fetch their results."`
 	Verify       verifyCommand       `cmd:"" help:"Check fetched results, offline."`
 	Task         taskCommand         `cmd:"" help:"Try a program in the volunteers' sandbox."`
-	Operator     operatorCommand     `cmd:"" help:"Change a cluster's settings."`
+	Operator     operatorCommand     `cmd:"" help:"Look after a cluster: its coordinators, its settings."`
 	Demo         demoCommand         `cmd:"" help:"See a whole cluster at work on this machine, with a liar, a lost volunteer and a lost leader."`
 	Bench        benchCommand        `cmd:"" help:"Measure and torment a cluster on this machine."`
 	Version      versionCommand      `cmd:"" help:"Print the version."`

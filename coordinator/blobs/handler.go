@@ -20,6 +20,8 @@ import (
 const (
 	pathPrefix  = "/internal/v1/"
 	headerProof = "Sheaf-Node-Proof"
+	// headerMembers counts the changes of the members that a sender knows of.
+	headerMembers = "Sheaf-Members"
 )
 
 // frameBatch is the kind of frame of a batch of small blobs.
@@ -35,6 +37,17 @@ type batch struct {
 	Blobs []storage.Small `msgpack:"b,omitempty"`
 }
 
+// Prove makes a request to a peer show that its sender is a coordinator, and
+// means this peer.
+func Prove(r *http.Request, secret []byte, recipient task.NodeID) {
+	r.Header.Set(headerProof, proofFor(secret, recipient))
+}
+
+// Proven reports whether a request shows what Prove makes it show.
+func Proven(r *http.Request, secret []byte, name task.NodeID) bool {
+	return hmac.Equal([]byte(r.Header.Get(headerProof)), []byte(proofFor(secret, name)))
+}
+
 // proofFor is what a coordinator shows to a peer: that it knows the cluster's
 // secret, and means this peer. Another node at a dead one's address must not
 // count as one that has its blobs.
@@ -45,13 +58,17 @@ func proofFor(secret []byte, recipient task.NodeID) string {
 }
 
 // Handler serves the stores of a node, by its name, to peers that know the
-// cluster's secret, under /internal/v1/.
-func (s *Store) Handler(name task.NodeID, secret []byte) http.Handler {
+// cluster's secret, under /internal/v1/. changes says how many changes of the
+// members the node knows of: what a peer sends as of an earlier one is refused,
+// since it may count the copy towards a majority of members that are not.
+func (s *Store) Handler(name task.NodeID, secret []byte, changes func() uint64) http.Handler {
 	want := proofFor(secret, name)
 	mux := http.NewServeMux()
-	mux.HandleFunc("PUT "+pathPrefix+"{area}/{digest}", s.servePut)
+	mux.HandleFunc("PUT "+pathPrefix+"{area}/{digest}", asOf(changes, s.servePut))
 	mux.HandleFunc("GET "+pathPrefix+"{area}/{digest}", s.serveGet)
-	mux.HandleFunc("POST "+pathPrefix+"{area}", s.serveBatch)
+	mux.HandleFunc("POST "+pathPrefix+"{area}", asOf(changes, s.serveBatch))
+	mux.HandleFunc("GET "+pathPrefix+"{area}", s.serveList)
+	mux.HandleFunc("POST "+pathPrefix+"{area}/read", s.serveReadBatch)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if !hmac.Equal([]byte(r.Header.Get(headerProof)), []byte(want)) {
 			http.Error(w, "only coordinators of this cluster that mean this node are served here", http.StatusForbidden)
@@ -59,6 +76,18 @@ func (s *Store) Handler(name task.NodeID, secret []byte) http.Handler {
 		}
 		mux.ServeHTTP(w, r)
 	})
+}
+
+// asOf refuses what a peer sends that has not heard of the last change.
+func asOf(changes func() uint64, serve http.HandlerFunc) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		theirs, err := strconv.ParseUint(r.Header.Get(headerMembers), 10, 64)
+		if err != nil || theirs < changes() {
+			http.Error(w, ErrMembersChanged.Error(), http.StatusConflict)
+			return
+		}
+		serve(w, r)
+	}
 }
 
 func (s *Store) area(w http.ResponseWriter, r *http.Request) (storage.Blobs, bool) {

@@ -21,35 +21,41 @@ func isGrouped(blobs []storage.Small) bool {
 	return !slices.ContainsFunc(blobs, func(b storage.Small) bool { return b.Group == 0 })
 }
 
-// spreadLean puts small blobs on so many peers that they, and the have nodes
-// that have them already, are a majority, and on no more: what one more copy of
-// each would cost every node is better spent on the next. Blobs of one group go
-// to the same peers, so that a peer has much of a group, or nothing. Where one
-// fails, or takes long, the next is asked.
-func (s *Store) spreadLean(ctx context.Context, area Area, have int, blobs []storage.Small) error {
+// spreadLean puts small blobs on so many peers that they, and this node if it
+// has them, are a majority, and on no more: what one more copy of each would
+// cost every node is better spent on the next. Blobs of one group go to the same
+// peers, so that a peer has much of a group, or nothing. Where one fails, or
+// takes long, the next is asked.
+func (s *Store) spreadLean(ctx context.Context, area Area, have bool, blobs []storage.Small) error {
 	what := fmt.Sprintf("%d blobs", len(blobs))
-	peers, err := s.inTurn(blobs[0].Group)
+	peers, err := s.peers()
 	if err != nil {
 		return fmt.Errorf("%s: %w: %w", what, ErrNoMajority, err)
 	}
-	answers := make(chan error, len(peers))
-	need := (len(peers)+1)/2 + 1 - have
+	inTurn := peers.inTurn(blobs[0].Group)
+	m := newMajority(&peers)
+	m.noteSelf(&peers, have)
+	answers := make(chan answerOf, len(inTurn))
+	joining := make(chan answerOf, len(peers.Joining)) // nobody waits for them
+	for _, p := range peers.Joining {
+		s.pushBatch(ctx, p, area, blobs, joining)
+	}
 	hedge := time.NewTicker(hedgeAfter)
 	defer hedge.Stop()
+	need := m.missing()
 	var failed []error
-	for asked, stored, late := 0, 0, 0; stored < need; {
-		if len(peers)-len(failed) < need {
+	for asked, late := 0, 0; !m.reached(); {
+		if m.lost() {
 			return fmt.Errorf("%s: %w: %w", what, ErrNoMajority, errors.Join(failed...))
 		}
-		for ; asked < min(len(peers), need+len(failed)+late); asked++ {
-			s.pushBatch(ctx, peers[asked], area, blobs, answers)
+		for ; asked < min(len(inTurn), need+len(failed)+late); asked++ {
+			s.pushBatch(ctx, inTurn[asked], area, blobs, answers)
 		}
 		select {
-		case err := <-answers:
-			if err == nil {
-				stored++
-			} else {
-				failed = append(failed, err)
+		case a := <-answers:
+			m.note(peers.Leaving[a.from.Name()], a.err)
+			if a.err != nil {
+				failed = append(failed, fmt.Errorf("node %s: %w", a.from.Name(), a.err))
 			}
 		case <-hedge.C:
 			late++
@@ -60,27 +66,33 @@ func (s *Store) spreadLean(ctx context.Context, area Area, have int, blobs []sto
 	return nil
 }
 
-// inTurn are the peers in the order in which they are asked to store a group.
-func (s *Store) inTurn(group uint64) ([]Peer, error) {
-	peers, err := s.peers()
-	if err != nil || len(peers) == 0 {
-		return nil, err
+// inTurn are the voters in the order in which they are asked to store a group;
+// those that leave come last.
+func (p *Peers) inTurn(group uint64) []Peer {
+	if len(p.Voters) == 0 {
+		return nil
 	}
-	slices.SortFunc(peers, func(a, b Peer) int { return strings.Compare(string(a.Name()), string(b.Name())) })
-	first := int(group % uint64(len(peers)))
-	return append(peers[first:len(peers):len(peers)], peers[:first]...), nil
+	sorted := slices.SortedFunc(slices.Values(p.Voters), func(a, b Peer) int { return strings.Compare(string(a.Name()), string(b.Name())) })
+	first := int(group % uint64(len(sorted)))
+	turned := append(sorted[first:len(sorted):len(sorted)], sorted[:first]...)
+	slices.SortStableFunc(turned, func(a, b Peer) int {
+		switch x, y := p.Leaving[a.Name()], p.Leaving[b.Name()]; {
+		case x == y:
+			return 0
+		case x:
+			return 1
+		}
+		return -1
+	})
+	return turned
 }
 
 // pushBatch sends blobs to a peer in the background.
-func (s *Store) pushBatch(ctx context.Context, p Peer, area Area, blobs []storage.Small, answers chan<- error) {
+func (s *Store) pushBatch(ctx context.Context, p Peer, area Area, blobs []storage.Small, answers chan<- answerOf) {
 	s.pushes.Go(func() {
 		// One that is slow, and not waited for, may still store them.
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), pushTimeout)
 		defer cancel()
-		err := p.PutBatch(ctx, area, blobs)
-		if err != nil {
-			err = fmt.Errorf("node %s: %w", p.Name(), err)
-		}
-		answers <- err
+		answers <- answerOf{p, p.PutBatch(ctx, area, blobs)}
 	})
 }

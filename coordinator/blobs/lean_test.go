@@ -43,28 +43,32 @@ func TestGroupedBlobsGoToAMajority(t *testing.T) {
 	broken := errors.New("broken")
 	ms := time.Millisecond
 	for _, c := range []struct {
-		name  string
-		group uint64
-		takes map[string]time.Duration
-		err   map[string]error
-		asked string
-		after time.Duration
-		want  error
+		name   string
+		group  uint64
+		takes  map[string]time.Duration
+		err    map[string]error
+		leaves string
+		asked  string
+		after  time.Duration
+		want   error
 	}{
 		{name: "all well", group: 2, takes: map[string]time.Duration{"b": 5 * ms}, asked: "[b]", after: 5 * ms},
 		{name: "the next group goes elsewhere", group: 3, takes: map[string]time.Duration{"c": 5 * ms}, asked: "[c]", after: 5 * ms},
 		{name: "the first fails", group: 2, takes: map[string]time.Duration{"b": 3 * ms, "c": 5 * ms}, err: map[string]error{"b": broken}, asked: "[b c]", after: 8 * ms},
 		{name: "the first is slow", group: 2, takes: map[string]time.Duration{"b": time.Hour, "c": 5 * ms}, asked: "[b c]", after: hedgeAfter + 5*ms},
 		{name: "slow is better than broken", group: 2, takes: map[string]time.Duration{"b": time.Second}, err: map[string]error{"c": broken}, asked: "[b c]", after: time.Second},
+		{name: "the first leaves", group: 2, leaves: "b", takes: map[string]time.Duration{"c": 5 * ms}, asked: "[c]", after: 5 * ms},
+		{name: "the first leaves, the other fails", group: 2, leaves: "b", err: map[string]error{"c": broken}, asked: "[c]", want: ErrNoMajority},
 		{name: "both fail", group: 2, err: map[string]error{"b": broken, "c": broken}, asked: "[b c]", want: ErrNoMajority},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				var mu sync.Mutex
 				var asked []task.NodeID
-				peers := func() (list []Peer, err error) {
+				peers := func() (Peers, error) {
+					list := Peers{Voter: true, Leaving: map[task.NodeID]bool{task.NodeID(c.leaves): true}}
 					for _, name := range []string{"c", "b"} { // in no order
-						list = append(list, &slowPeer{name: task.NodeID(name), takes: c.takes[name], err: c.err[name], asked: func(n task.NodeID) {
+						list.Voters = append(list.Voters, &slowPeer{name: task.NodeID(name), takes: c.takes[name], err: c.err[name], asked: func(n task.NodeID) {
 							mu.Lock()
 							defer mu.Unlock()
 							asked = append(asked, n)

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"strconv"
 
 	"github.com/sheafgrid/sheaf/internal/wire"
 	"github.com/sheafgrid/sheaf/storage"
@@ -15,16 +16,18 @@ import (
 
 // remotePeer is a coordinator reached over HTTP.
 type remotePeer struct {
-	name  task.NodeID
-	url   string
-	proof string
-	http  *http.Client
+	name    task.NodeID
+	url     string
+	proof   string
+	changes string
+	http    *http.Client
 }
 
 // NewPeer reaches the Handler of the coordinator of that name at its URL. With
 // the cluster's secret it proves itself; another node there turns it away.
-func NewPeer(name task.NodeID, url string, secret []byte, client *http.Client) Peer {
-	return &remotePeer{name: name, url: url, proof: proofFor(secret, name), http: client}
+// changes is how many changes of the members this node knows of.
+func NewPeer(name task.NodeID, url string, secret []byte, changes uint64, client *http.Client) Peer {
+	return &remotePeer{name: name, url: url, proof: proofFor(secret, name), changes: strconv.FormatUint(changes, 10), http: client}
 }
 
 func (p *remotePeer) Name() task.NodeID { return p.name }
@@ -71,6 +74,7 @@ func (p *remotePeer) request(ctx context.Context, method, path string, body io.R
 		return nil, err
 	}
 	req.Header.Set(headerProof, p.proof)
+	req.Header.Set(headerMembers, p.changes)
 	return req, nil
 }
 
@@ -95,6 +99,7 @@ func refusal(res *http.Response) error {
 	kind := map[int]error{
 		http.StatusNotFound: storage.ErrNotFound, http.StatusInsufficientStorage: storage.ErrNoSpace,
 		http.StatusRequestEntityTooLarge: storage.ErrTooLarge, http.StatusBadRequest: storage.ErrMismatch,
+		http.StatusConflict: ErrMembersChanged,
 	}[res.StatusCode]
 	if kind == nil {
 		return fmt.Errorf("%s: %s", res.Status, bytes.TrimSpace(text))

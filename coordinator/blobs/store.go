@@ -32,6 +32,20 @@ var ErrNoMajority = errors.New("too few coordinators could store the blob")
 // which those that were asked may have missed. Asking again later settles it.
 var ErrUnsure = errors.New("too few coordinators answer to tell whether the blob exists")
 
+// ErrMembersChanged is a peer's answer to a blob that was sent as of members
+// that have changed since. Nothing was stored.
+var ErrMembersChanged = errors.New("the cluster's members have changed since")
+
+// Peers are the other coordinators as of one change of the members, and what
+// this node is among them.
+type Peers struct {
+	Voters  []Peer
+	Joining []Peer // are sent what is stored, and count for nothing yet
+	Leaving map[task.NodeID]bool
+	Voter   bool // this node has a vote
+	Leaves  bool // this node is to be removed
+}
+
 // Peer is another coordinator's store.
 type Peer interface {
 	Name() task.NodeID
@@ -39,6 +53,11 @@ type Peer interface {
 	PutBatch(ctx context.Context, area Area, blobs []storage.Small) error
 	// Get returns the size of a blob and its bytes, or storage.ErrNotFound.
 	Get(ctx context.Context, area Area, digest task.Digest) (int64, io.ReadCloser, error)
+	// GetBatch returns those of some small blobs that the peer has, verified.
+	GetBatch(ctx context.Context, area Area, digests []task.Digest) ([]storage.Small, error)
+	// List calls fn for every blob of the peer, in the order of digests and then
+	// of groups. It returns nil only after the last one.
+	List(ctx context.Context, area Area, fn func(Listed) error) error
 }
 
 // pushTimeout bounds how long a blob may take to one peer.
@@ -47,15 +66,15 @@ const pushTimeout = 2 * time.Minute
 // Store is one node's view of the cluster's blobs.
 type Store struct {
 	local  map[Area]storage.Blobs
-	peers  func() ([]Peer, error)
+	peers  func() (Peers, error)
 	log    *slog.Logger
 	pushes sync.WaitGroup
 	groups map[Area]*groups
 }
 
 // New joins a node's own stores with its peers'. peers returns the other
-// voters at each call.
-func New(public, outputs storage.Blobs, peers func() ([]Peer, error), log *slog.Logger) *Store {
+// members at each call.
+func New(public, outputs storage.Blobs, peers func() (Peers, error), log *slog.Logger) *Store {
 	s := &Store{local: map[Area]storage.Blobs{Public: public, Outputs: outputs}, peers: peers, log: log, groups: map[Area]*groups{}}
 	for area := range s.local {
 		s.groups[area] = &groups{put: func(ctx context.Context, blobs []storage.Small) error { return s.putGroup(ctx, area, blobs) }}
@@ -74,7 +93,7 @@ func (s *Store) Put(ctx context.Context, area Area, digest task.Digest, size int
 	if err := s.local[area].Put(ctx, digest, size, r); err != nil {
 		return err
 	}
-	return s.spread(ctx, digest.Short(), 1, func(ctx context.Context, p Peer) error {
+	return s.spread(ctx, digest.Short(), true, func(ctx context.Context, p Peer) error {
 		b, err := s.local[area].Open(ctx, digest)
 		if err != nil {
 			return err
@@ -96,11 +115,11 @@ func (s *Store) PutBatch(ctx context.Context, area Area, blobs []storage.Small) 
 func (s *Store) putGroup(ctx context.Context, area Area, blobs []storage.Small) error {
 	// This node's disk and the peers' work at the same time.
 	spread := make(chan error, 1)
-	s.pushes.Go(func() { spread <- s.spreadBatch(ctx, area, 1, blobs) })
+	s.pushes.Go(func() { spread <- s.spreadBatch(ctx, area, true, blobs) })
 	err := s.local[area].PutBatch(ctx, blobs)
 	if errors.Is(err, storage.ErrNoSpace) {
 		// A full disk here is one node's: the others may be a majority.
-		if s.spreadBatch(ctx, area, 0, blobs) == nil {
+		if s.spreadBatch(ctx, area, false, blobs) == nil {
 			return nil
 		}
 	}
@@ -110,12 +129,12 @@ func (s *Store) putGroup(ctx context.Context, area Area, blobs []storage.Small) 
 	return <-spread
 }
 
-// spreadBatch puts blobs on so many peers that they, and the have nodes that
-// have them already, are a majority.
-func (s *Store) spreadBatch(ctx context.Context, area Area, have int, blobs []storage.Small) error {
+// spreadBatch puts blobs on so many peers that they, and this node if it has
+// them, are a majority.
+func (s *Store) spreadBatch(ctx context.Context, area Area, have bool, blobs []storage.Small) error {
 	for part := range parts(blobs) {
 		if isGrouped(part) {
-			if err := s.spreadLean(ctx, area, have, part); err != nil {
+			if err := asMembersChange(ctx, func() error { return s.spreadLean(ctx, area, have, part) }); err != nil {
 				return err
 			}
 			continue
@@ -147,48 +166,6 @@ func parts(blobs []storage.Small) iter.Seq[[]storage.Small] {
 	}
 }
 
-// spread pushes to all peers and returns once they, and the have nodes that have
-// it already, are a majority.
-func (s *Store) spread(ctx context.Context, what string, have int, push func(context.Context, Peer) error) error {
-	peers, err := s.peers()
-	if err != nil {
-		return fmt.Errorf("%s: %w: %w", what, ErrNoMajority, err)
-	}
-	answers := make(chan error, len(peers))
-	for _, p := range peers {
-		s.pushes.Go(func() {
-			// A slow peer is not left without the blob because a fast one
-			// made the majority.
-			ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), pushTimeout)
-			defer cancel()
-			if err := push(ctx, p); err != nil {
-				answers <- fmt.Errorf("node %s: %w", p.Name(), err)
-				return
-			}
-			answers <- nil
-		})
-	}
-	need := (len(peers)+1)/2 + 1
-	most := have + len(peers) // that can still have it
-	var failed []error
-	for have < need {
-		if most-len(failed) < need {
-			return fmt.Errorf("%s: %w: %w", what, ErrNoMajority, errors.Join(failed...))
-		}
-		select {
-		case err := <-answers:
-			if err != nil {
-				failed = append(failed, err)
-			} else {
-				have++
-			}
-		case <-ctx.Done():
-			return fmt.Errorf("%s: %w: %w", what, ErrNoMajority, ctx.Err())
-		}
-	}
-	return nil
-}
-
 // Open returns a blob for reading, fetched from a peer if this node lacks it, or
 // finds while it is read that its own is damaged. ctx must live as long as it is
 // read.
@@ -217,8 +194,11 @@ func (s *Store) repair(ctx context.Context, area Area, digest task.Digest, why e
 	if err != nil {
 		return fmt.Errorf("%w: %w", ErrUnsure, err)
 	}
-	missing := 1 // here
-	for _, p := range peers {
+	voters, missing := len(peers.Voters), 0
+	if peers.Voter {
+		voters, missing = voters+1, 1 // here
+	}
+	for _, p := range peers.Voters {
 		size, r, err := p.Get(ctx, area, digest)
 		if err != nil {
 			if errors.Is(err, storage.ErrNotFound) {
@@ -239,7 +219,7 @@ func (s *Store) repair(ctx context.Context, area Area, digest task.Digest, why e
 		}
 		why = errors.Join(why, fmt.Errorf("node %s: %w", p.Name(), err))
 	}
-	if missing < (len(peers)+1)/2+1 {
+	if missing < voters/2+1 {
 		return fmt.Errorf("%w: %v", ErrUnsure, why) // not %w: it must not pass for an answer
 	}
 	return why
@@ -252,7 +232,7 @@ func (s *Store) fetch(ctx context.Context, area Area, digest task.Digest, limit 
 		return nil, err
 	}
 	why := ErrUnsure // repair has met one that has it
-	for _, p := range peers {
+	for _, p := range peers.Voters {
 		size, r, err := p.Get(ctx, area, digest)
 		if err != nil {
 			continue

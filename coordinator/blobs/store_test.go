@@ -22,17 +22,25 @@ type cluster struct {
 	t      *testing.T
 	stores []*blobs.Store
 	inner  []*faulty.Store // public blobs of each node
+	urls   []string
 	down   map[int]bool
+
+	joining map[int]bool
+	leaving map[task.NodeID]bool
+	changes map[int]uint64 // of the members, that each node knows of
 }
+
+func nodeName(i int) task.NodeID { return task.NodeID(rune('a' + i)) }
 
 func newCluster(t *testing.T, n int) *cluster {
 	t.Helper()
-	c := &cluster{t: t, down: map[int]bool{}}
+	c := &cluster{t: t, down: map[int]bool{}, joining: map[int]bool{}, leaving: map[task.NodeID]bool{}, changes: map[int]uint64{}}
 	urls := make([]string, n)
+	c.urls = urls
 	for i := range n {
 		public, outputs := faulty.New(newMemory(t)), newMemory(t)
-		peers := func() ([]blobs.Peer, error) {
-			var peers []blobs.Peer
+		peers := func() (blobs.Peers, error) {
+			peers := blobs.Peers{Voter: !c.joining[i], Leaving: c.leaving, Leaves: c.leaving[nodeName(i)]}
 			for k := range n {
 				if k == i {
 					continue
@@ -41,12 +49,17 @@ func newCluster(t *testing.T, n int) *cluster {
 				if c.down[k] {
 					url = "http://127.0.0.1:1"
 				}
-				peers = append(peers, blobs.NewPeer(task.NodeID(rune('a'+k)), url, []byte("secret"), http.DefaultClient))
+				p := blobs.NewPeer(nodeName(k), url, []byte("secret"), c.changes[i], http.DefaultClient)
+				if c.joining[k] {
+					peers.Joining = append(peers.Joining, p)
+				} else {
+					peers.Voters = append(peers.Voters, p)
+				}
 			}
 			return peers, nil
 		}
 		s := blobs.New(public, outputs, peers, slog.New(slog.NewTextHandler(io.Discard, nil)))
-		server := httptest.NewServer(s.Handler(task.NodeID(rune('a'+i)), []byte("secret")))
+		server := httptest.NewServer(s.Handler(nodeName(i), []byte("secret"), func() uint64 { return c.changes[i] }))
 		t.Cleanup(server.Close)
 		t.Cleanup(s.Close)
 		urls[i] = server.URL
@@ -216,11 +229,11 @@ func TestOutputsArePublishedByCopying(t *testing.T) {
 
 func TestStrangersAreNotServed(t *testing.T) {
 	c := newCluster(t, 1)
-	server := httptest.NewServer(c.stores[0].Handler("n4", []byte("secret")))
+	server := httptest.NewServer(c.stores[0].Handler("n4", []byte("secret"), func() uint64 { return 0 }))
 	defer server.Close()
 	for what, stranger := range map[string]blobs.Peer{
-		"a stranger":                        blobs.NewPeer("n4", server.URL, []byte("guess"), server.Client()),
-		"a peer that means the node before": blobs.NewPeer("n3", server.URL, []byte("secret"), server.Client()),
+		"a stranger":                        blobs.NewPeer("n4", server.URL, []byte("guess"), 0, server.Client()),
+		"a peer that means the node before": blobs.NewPeer("n3", server.URL, []byte("secret"), 0, server.Client()),
 	} {
 		if err := stranger.Put(context.Background(), blobs.Public, task.EmptyDigest, 0, bytes.NewReader(nil)); err == nil {
 			t.Errorf("%s could store a blob", what)
@@ -229,7 +242,7 @@ func TestStrangersAreNotServed(t *testing.T) {
 			t.Errorf("%s could ask for a blob: %v", what, err)
 		}
 	}
-	peer := blobs.NewPeer("n4", server.URL, []byte("secret"), server.Client())
+	peer := blobs.NewPeer("n4", server.URL, []byte("secret"), 0, server.Client())
 	if err := peer.Put(context.Background(), blobs.Public, task.EmptyDigest, 0, bytes.NewReader(nil)); err != nil {
 		t.Errorf("a peer could not store a blob: %v", err)
 	}

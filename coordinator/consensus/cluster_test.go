@@ -25,6 +25,7 @@ type member struct {
 	stores    consensus.Stores
 	transport *raft.InmemTransport
 	node      *consensus.Node
+	done      chan error // what Run returned
 	stop      func() error
 	leads     int
 }
@@ -68,7 +69,7 @@ func (c *cluster) start(m *member) {
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
 	go func() { done <- m.node.Run(ctx) }()
-	m.stop = func() error { cancel(); return <-done }
+	m.done, m.stop = done, func() error { cancel(); return <-done }
 }
 
 // kill ends a member without a word to the others.

@@ -62,6 +62,13 @@ func TimingLAN() Timing {
 	return Timing{Heartbeat: 500 * time.Millisecond, Lease: 250 * time.Millisecond}
 }
 
+// TimingWAN suits nodes with up to 300 ms between them: an answer may be lost
+// and come late twice before anybody doubts the leader. A lost leader is
+// replaced after some 10 s.
+func TimingWAN() Timing {
+	return Timing{Heartbeat: 4 * time.Second, Lease: 2 * time.Second}
+}
+
 func (c *Config) validate() error {
 	switch {
 	case c.Node == "":
@@ -105,6 +112,7 @@ type Stores struct {
 	Snapshots raft.SnapshotStore
 	Transport raft.Transport
 	Close     []io.Closer // closed, in order, when Run ends
+	Dir       string      // where they are, for what an error says
 
 	reached *reached // how far the log has been applied; nil where nothing is kept of that
 

@@ -52,7 +52,7 @@ func (c *crashing) leads() bool {
 	select {
 	case <-c.led:
 		return true
-	case <-c.node.fatal.failed():
+	case <-c.node.fatal.Failed():
 	case <-time.After(time.Minute):
 	}
 	return false
@@ -111,7 +111,7 @@ func wantAcknowledged(t *testing.T, name string, f *simFiles, acked []int) {
 		return // it was not bootstrapped
 	}
 	if !c.leads() {
-		t.Fatalf("%s: R1: it was bootstrapped, and does not lead: %v", name, c.node.fatal.err())
+		t.Fatalf("%s: R1: it was bootstrapped, and does not lead: %v", name, c.node.fatal.Err())
 	}
 	c.node.View(func(s *state.State) {
 		for _, i := range acked {

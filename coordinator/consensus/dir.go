@@ -54,7 +54,7 @@ func OpenDir(dir string, transport *raft.NetworkTransport, log *slog.Logger) (St
 	if err != nil {
 		return Stores{}, errors.Join(err, mark.Close())
 	}
-	return Stores{Log: w, Stable: w, Snapshots: store, Transport: transport, Close: []io.Closer{transport, w, mark}, named: true, reached: mark}, nil
+	return Stores{Log: w, Stable: w, Snapshots: store, Transport: transport, Close: []io.Closer{transport, w, mark}, Dir: dir, named: true, reached: mark}, nil
 }
 
 // files is where the log and the snapshots are kept. Tests put disks behind it

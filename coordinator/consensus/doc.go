@@ -14,6 +14,7 @@
 // error.
 //
 // Goroutines: those of raft; and, inside Run, one that batches proposals, one
-// that delivers their results in order, one that follows the leadership, and
-// one that watches the disk and asks for snapshots.
+// that delivers their results in order, one that follows the leadership, one
+// that watches the disk, and one that asks for snapshots; and now and then one
+// that computes a digest of the state.
 package consensus

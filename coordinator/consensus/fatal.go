@@ -2,93 +2,42 @@ package consensus
 
 import (
 	"fmt"
-	"io"
-	"sync"
 	"time"
 
 	"github.com/hashicorp/raft"
+
+	"github.com/sheafgrid/sheaf/internal/diskwatch"
 )
 
-// latch keeps the first error that ends a node. Once it is set, the log and
-// the state take nothing more: an fsync that failed once may seem to succeed
-// when it is tried again, and the bytes be lost all the same.
-type latch struct {
-	mu    sync.Mutex
-	first error
-	done  chan struct{}
-}
-
-func newLatch() *latch { return &latch{done: make(chan struct{})} }
-
-// set records an error, unless there is one, and returns the one that counts.
-func (l *latch) set(err error) error {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if l.first == nil {
-		l.first = err
-		close(l.done)
-	}
-	return l.first
-}
-
-func (l *latch) err() error {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.first
-}
-
-// failed is closed when an error has been set.
-func (l *latch) failed() <-chan struct{} { return l.done }
-
-// diskHangs is how long one write may take before the disk counts as broken.
-const diskHangs = 10 * time.Second
-
 // guard stands before the log, the votes and the snapshots: the first error of
-// any of them ends the node, and so does a write of the log or a vote that does
-// not come back.
+// any of them ends the node, and so does a write that does not come back.
 type guard struct {
 	log    raft.LogStore
 	stable raft.StableStore
-	kept   raft.SnapshotStore
-	fatal  *latch
+	dir    string
+	disk   *diskwatch.Watch
 
 	measures *Measures
-
-	mu      sync.Mutex
-	writing map[*time.Time]string // begun and not finished, with what is written
 }
 
-func newGuard(s Stores, fatal *latch, m *Measures) *guard {
-	return &guard{measures: m, log: s.Log, stable: s.Stable, kept: s.Snapshots, fatal: fatal, writing: map[*time.Time]string{}}
+func newGuard(s Stores, disk *diskwatch.Watch, m *Measures) *guard {
+	dir := s.Dir
+	if dir == "" {
+		dir = "memory"
+	}
+	return &guard{log: s.Log, stable: s.Stable, dir: dir, disk: disk, measures: m}
 }
 
 // write runs one write to the disk.
 func (g *guard) write(what string, do func() error) error {
-	if err := g.fatal.err(); err != nil {
+	if err := g.disk.Err(); err != nil {
 		return err
 	}
-	began := time.Now()
-	g.mu.Lock()
-	g.writing[&began] = what
-	g.mu.Unlock()
+	op := g.disk.Begin(what, g.dir)
 	err := do()
-	g.mu.Lock()
-	delete(g.writing, &began)
-	g.mu.Unlock()
+	op.End()
 	if err != nil {
-		return g.fatal.set(fmt.Errorf("writing %s: %w", what, err))
-	}
-	return nil
-}
-
-// hung reports a write that has been going on for too long.
-func (g *guard) hung(now time.Time) error {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	for began, what := range g.writing {
-		if d := now.Sub(*began); d > diskHangs {
-			return fmt.Errorf("writing %s has not come back for %s: the disk hangs", what, d.Round(time.Second))
-		}
+		return g.disk.Fail(fmt.Errorf("writing %s in %s: %w", what, g.dir, err))
 	}
 	return nil
 }
@@ -129,48 +78,40 @@ func (g *guard) SetUint64(k []byte, v uint64) error {
 func (g *guard) Get(k []byte) ([]byte, error)       { return g.stable.Get(k) }
 func (g *guard) GetUint64(k []byte) (uint64, error) { return g.stable.GetUint64(k) }
 
-// Create begins a snapshot.
-func (g *guard) Create(v raft.SnapshotVersion, index, term uint64, members raft.Configuration, membersIndex uint64, t raft.Transport) (raft.SnapshotSink, error) {
-	k, err := g.kept.Create(v, index, term, members, membersIndex, t)
-	if err != nil {
-		return nil, g.fatal.set(fmt.Errorf("writing a snapshot: %w", err))
-	}
-	return &guardedSink{k, g.fatal}, nil
-}
-
-// List describes the snapshots.
-func (g *guard) List() ([]*raft.SnapshotMeta, error) { return g.kept.List() }
-
-// Open reads a snapshot.
-func (g *guard) Open(id string) (*raft.SnapshotMeta, io.ReadCloser, error) { return g.kept.Open(id) }
-
-// guardedSink is a snapshot being written, of this node or one that another
-// sends. Its last sync may take long: it is no sign of a disk that hangs.
-// Giving it up is no error.
-type guardedSink struct {
-	raft.SnapshotSink
-	fatal *latch
-}
-
-// Write adds bytes.
-func (k *guardedSink) Write(b []byte) (int, error) {
-	n, err := k.SnapshotSink.Write(b)
-	return n, k.check(err)
-}
-
-// Close finishes the snapshot.
-func (k *guardedSink) Close() error { return k.check(k.SnapshotSink.Close()) }
-
-func (k *guardedSink) check(err error) error {
-	if err == nil {
-		return nil
-	}
-	return k.fatal.set(fmt.Errorf("writing a snapshot: %w", err))
-}
-
 var (
-	_ raft.SnapshotStore     = (*guard)(nil)
 	_ raft.LogStore          = (*guard)(nil)
 	_ raft.StableStore       = (*guard)(nil)
 	_ raft.MonotonicLogStore = (*guard)(nil)
 )
+
+// guardedSnapshots are snapshots whose writing is guarded.
+type guardedSnapshots struct {
+	raft.SnapshotStore
+	guard *guard
+}
+
+// Create begins a snapshot.
+func (s *guardedSnapshots) Create(v raft.SnapshotVersion, index, term uint64, c raft.Configuration, cIndex uint64, t raft.Transport) (sink raft.SnapshotSink, err error) {
+	err = s.guard.write("a snapshot", func() error {
+		sink, err = s.SnapshotStore.Create(v, index, term, c, cIndex, t)
+		return err
+	})
+	return &guardedSink{sink, s.guard}, err
+}
+
+type guardedSink struct {
+	raft.SnapshotSink
+	guard *guard
+}
+
+// Write writes a part of the snapshot.
+func (s *guardedSink) Write(b []byte) (n int, err error) {
+	err = s.guard.write("a snapshot", func() error {
+		n, err = s.SnapshotSink.Write(b)
+		return err
+	})
+	return n, err
+}
+
+// Close makes the snapshot whole and durable.
+func (s *guardedSink) Close() error { return s.guard.write("a snapshot", s.SnapshotSink.Close) }

@@ -10,12 +10,13 @@ import (
 	"github.com/hashicorp/raft"
 
 	"github.com/sheafgrid/sheaf/coordinator/state"
+	"github.com/sheafgrid/sheaf/internal/diskwatch"
 	"github.com/sheafgrid/sheaf/task"
 )
 
 // fsm is the adapter between raft and the state machine.
 type fsm struct {
-	fatal    *latch
+	fatal    *diskwatch.Watch
 	measures *Measures
 
 	mu      sync.RWMutex
@@ -25,12 +26,14 @@ type fsm struct {
 
 	unsnapshotted int64 // bytes applied since the last snapshot
 
+	taken digests // to be compared with other replicas'
+
 	digests     sync.Mutex // one at a time; never taken under mu
 	digestIndex uint64
 	lastDigest  task.Digest
 }
 
-func newFSM(fatal *latch, m *Measures) *fsm {
+func newFSM(fatal *diskwatch.Watch, m *Measures) *fsm {
 	return &fsm{fatal: fatal, measures: m, state: state.New(), changed: make(chan struct{})}
 }
 
@@ -58,7 +61,7 @@ func (f *fsm) ApplyBatch(logs []*raft.Log) []any {
 
 // applyOne returns []state.Result, or an error once the node has failed.
 func (f *fsm) applyOne(l *raft.Log) any {
-	if err := f.fatal.err(); err != nil {
+	if err := f.fatal.Err(); err != nil {
 		return err
 	}
 	f.index = l.Index
@@ -67,17 +70,22 @@ func (f *fsm) applyOne(l *raft.Log) any {
 	}
 	now, commands, err := state.DecodeEntry(l.Data)
 	if err != nil {
-		return f.fatal.set(fmt.Errorf("entry %d of the log: %w", l.Index, err))
+		return f.fatal.Fail(fmt.Errorf("entry %d of the log: %w", l.Index, err))
 	}
 	f.unsnapshotted += int64(len(l.Data))
-	return f.state.Apply(now, commands)
+	before := f.state.Cluster().Now
+	results := f.state.Apply(now, commands)
+	if crossed(before, f.state.Cluster().Now) {
+		f.taken.take(l.Index, f.state)
+	}
+	return results
 }
 
 // Snapshot takes a copy without copying; Persist writes it while Apply goes on.
 func (f *fsm) Snapshot() (raft.FSMSnapshot, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if err := f.fatal.err(); err != nil {
+	if err := f.fatal.Err(); err != nil {
 		return nil, err
 	}
 	f.unsnapshotted = 0
@@ -90,7 +98,7 @@ func (f *fsm) Restore(r io.ReadCloser) error {
 	defer r.Close()
 	s, err := state.Restore(bufio.NewReaderSize(r, 1<<20))
 	if err != nil {
-		return f.fatal.set(err)
+		return f.fatal.Fail(err)
 	}
 	f.mu.Lock()
 	defer f.mu.Unlock()

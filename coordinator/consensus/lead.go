@@ -87,7 +87,7 @@ func (n *Node) lead(ctx context.Context) {
 		return
 	}
 	if err := n.cfg.Lead(ctx); err != nil && ctx.Err() == nil {
-		n.fatal.set(err)
+		n.fatal.Fail(err)
 	}
 }
 

@@ -11,13 +11,14 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/sheafgrid/sheaf/coordinator/state"
+	"github.com/sheafgrid/sheaf/internal/diskwatch"
 	"github.com/sheafgrid/sheaf/task"
 )
 
 // Node is one member of the cluster, or about to be one.
 type Node struct {
 	cfg   Config
-	fatal *latch
+	fatal *diskwatch.Watch
 	fsm   *fsm
 	guard *guard
 	raft  *raft.Raft
@@ -25,6 +26,7 @@ type Node struct {
 	clock clock
 
 	measures Measures
+	verifier verifier
 
 	serving atomic.Bool // it leads and has applied everything from before
 }
@@ -39,7 +41,7 @@ func Open(cfg Config) (*Node, error) {
 		start := time.Now()
 		cfg.Now = func() int64 { return time.Since(start).Milliseconds() }
 	}
-	n := &Node{cfg: cfg, fatal: newLatch(), queue: newQueue()}
+	n := &Node{cfg: cfg, fatal: diskwatch.New(), queue: newQueue()}
 	n.fsm = newFSM(n.fatal, &n.measures)
 	n.guard = newGuard(cfg.Stores, n.fatal, &n.measures)
 	// The entries that followers ask for next; each may have 256 KiB.
@@ -47,8 +49,8 @@ func Open(cfg Config) (*Node, error) {
 	if err != nil {
 		return nil, fmt.Errorf("consensus: %w", err)
 	}
-	n.raft, err = raft.NewRaft(cfg.raft(), n.fsm, log, n.guard, n.guard, cfg.Stores.Transport)
-	if first := n.fatal.err(); first != nil {
+	n.raft, err = raft.NewRaft(cfg.raft(), n.fsm, log, n.guard, &guardedSnapshots{cfg.Stores.Snapshots, n.guard}, cfg.Stores.Transport)
+	if first := n.fatal.Err(); first != nil {
 		err = first // raft says only that no snapshot could be loaded
 	}
 	if err != nil {
@@ -86,17 +88,48 @@ func (n *Node) Bootstrap(address string) error {
 	return nil
 }
 
-// Run keeps the node going until the context ends or the node fails.
+// endsWithin is how long a node that has failed may take to end in order. What
+// waits for a disk that hangs would never end.
+const endsWithin = 3 * time.Second
+
+// Run keeps the node going until the context ends or the node fails. Where the
+// disk hangs, goroutines may be left behind that wait for it: the process is to
+// exit.
 func (n *Node) Run(ctx context.Context) error {
+	ended := make(chan error, 1)
+	go func() { ended <- n.run(ctx) }()
+	select {
+	case err := <-ended:
+		return err
+	case <-n.fatal.Failed():
+	}
+	select {
+	case err := <-ended:
+		return err
+	case <-time.After(endsWithin):
+		return fmt.Errorf("node %s: %w", n.cfg.Node, n.fatal.Err())
+	}
+}
+
+// Failed is closed when something has happened that must not be survived; Err
+// says what. Run then returns soon.
+func (n *Node) Failed() <-chan struct{} { return n.fatal.Failed() }
+
+// Err is what must not be survived, or nil.
+func (n *Node) Err() error { return n.fatal.Err() }
+
+func (n *Node) run(ctx context.Context) error {
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error { return n.propose(ctx) })
 	g.Go(func() error { return n.followLeadership(ctx) })
+	g.Go(func() error { return n.fatal.Run(ctx) })
 	g.Go(func() error { return n.watch(ctx) })
 	err := g.Wait()
 	n.queue.close()
 	if e := n.raft.Shutdown().Error(); e != nil && err == nil {
 		err = e
 	}
+	n.fsm.taken.work.Wait()
 	if e := n.noteReached(); e != nil && err == nil {
 		err = e
 	}
@@ -105,7 +138,7 @@ func (n *Node) Run(ctx context.Context) error {
 			err = e
 		}
 	}
-	if first := n.fatal.err(); first != nil {
+	if first := n.fatal.Err(); first != nil {
 		err = first
 	}
 	if err == nil || errors.Is(err, context.Canceled) {
@@ -124,19 +157,6 @@ func (n *Node) Changed() <-chan struct{} { return n.fsm.next() }
 // Serving reports whether this node leads and has caught up, so that Propose
 // works. It may be wrong by the time it returns.
 func (n *Node) Serving() bool { return n.serving.Load() }
-
-// Confirm asks a majority whether this node still leads, and returns nil if so:
-// then whatever was acknowledged before the call is in its state. A process
-// that was stopped for a while may take itself for the leader when another is.
-func (n *Node) Confirm() error {
-	if !n.Serving() {
-		return ErrNotLeader
-	}
-	if err := n.raft.VerifyLeader().Error(); err != nil {
-		return fmt.Errorf("%w: %w", ErrNotLeader, err)
-	}
-	return nil
-}
 
 // Leader is the node that leads, as far as this one knows; "" if none does.
 func (n *Node) Leader() task.NodeID {
@@ -182,94 +202,4 @@ func (n *Node) Status() Status {
 		Node: n.cfg.Node, Leader: n.Leader(), Serving: n.Serving(),
 		Term: n.raft.CurrentTerm(), Last: n.raft.LastIndex(), Commit: n.raft.CommitIndex(), Applied: n.raft.AppliedIndex(),
 	}
-}
-
-// Voters are the members whose votes count, with the addresses at which their
-// peers reach them.
-func (n *Node) Voters() (map[task.NodeID]string, error) {
-	f := n.raft.GetConfiguration()
-	if err := f.Error(); err != nil {
-		return nil, fmt.Errorf("node %s: members: %w", n.cfg.Node, err)
-	}
-	voters := map[task.NodeID]string{}
-	for _, s := range f.Configuration().Servers {
-		if s.Suffrage == raft.Voter {
-			voters[task.NodeID(s.ID)] = n.cfg.Stores.hostPort(s.Address)
-		}
-	}
-	return voters, nil
-}
-
-// AddVoter makes a node a member. Only the leader can; it returns when the
-// change is committed. A node that does not answer at the address is refused
-// with ErrUnreachable: its vote would count from the start, and a cluster that
-// has just lost a node could never decide anything again.
-func (n *Node) AddVoter(ctx context.Context, node task.NodeID, address string) error {
-	if !n.Serving() {
-		return ErrNotLeader
-	}
-	if err := n.reach(ctx, node, address); err != nil {
-		return err
-	}
-	f := n.raft.AddVoter(raft.ServerID(node), n.cfg.Stores.address(node, address), 0, timeLeft(ctx))
-	if err := f.Error(); err != nil {
-		return fmt.Errorf("adding node %s at %s: %w", node, address, leadershipError(err))
-	}
-	return nil
-}
-
-// answersWithin is how long a node that is to get a vote may take to answer.
-const answersWithin = 3 * time.Second
-
-// reach asks a node for a vote that changes nothing: the request is of no term.
-func (n *Node) reach(ctx context.Context, node task.NodeID, address string) error {
-	transport, ok := n.cfg.Stores.Transport.(raft.WithPreVote)
-	if node == n.cfg.Node || !ok {
-		return nil
-	}
-	to := n.cfg.Stores.address(node, address)
-	local := n.cfg.Stores.Transport.LocalAddr()
-	ask := &raft.RequestPreVoteRequest{RPCHeader: raft.RPCHeader{
-		ProtocolVersion: raft.ProtocolVersionMax, ID: []byte(n.cfg.Node),
-		Addr: n.cfg.Stores.Transport.EncodePeer(raft.ServerID(n.cfg.Node), local),
-	}}
-	answered := make(chan error, 1)
-	go func() { // raft's transport gives up by itself, later
-		answered <- transport.RequestPreVote(raft.ServerID(node), to, ask, &raft.RequestPreVoteResponse{})
-	}()
-	ctx, cancel := context.WithTimeout(ctx, answersWithin)
-	defer cancel()
-	var err error
-	select {
-	case err = <-answered:
-	case <-ctx.Done():
-		err = ctx.Err()
-	}
-	if err != nil {
-		return fmt.Errorf("%w: node %s at %s: %w", ErrUnreachable, node, address, err)
-	}
-	return nil
-}
-
-// RemoveServer takes a node's vote away for good. Only the leader can, and not
-// its own; it returns when the change is committed. A node that has no vote is
-// no error.
-func (n *Node) RemoveServer(ctx context.Context, node task.NodeID) error {
-	if node == n.cfg.Node {
-		return fmt.Errorf("removing node %s: it leads the cluster", node)
-	}
-	if !n.Serving() {
-		return ErrNotLeader
-	}
-	if err := n.raft.RemoveServer(raft.ServerID(node), 0, timeLeft(ctx)).Error(); err != nil {
-		return fmt.Errorf("removing node %s: %w", node, leadershipError(err))
-	}
-	return nil
-}
-
-func timeLeft(ctx context.Context) time.Duration {
-	if end, ok := ctx.Deadline(); ok {
-		return time.Until(end)
-	}
-	return 0
 }

@@ -102,7 +102,7 @@ func (q *queue) close() {
 // Propose puts a command through the log and returns what it came to, once it
 // is applied here. If ctx ends first, the command may still be applied.
 func (n *Node) Propose(ctx context.Context, c state.Command) (state.Result, error) {
-	if err := n.fatal.err(); err != nil {
+	if err := n.fatal.Err(); err != nil {
 		return state.Result{}, err
 	}
 	if !n.Serving() {

@@ -26,7 +26,7 @@ import (
 	"github.com/sheafgrid/sheaf/coordinator"
 	"github.com/sheafgrid/sheaf/coordinator/consensus"
 	"github.com/sheafgrid/sheaf/coordinator/state"
-	"github.com/sheafgrid/sheaf/storage"
+	"github.com/sheafgrid/sheaf/storage/faulty"
 	"github.com/sheafgrid/sheaf/storage/memory"
 	"github.com/sheafgrid/sheaf/task"
 )
@@ -36,6 +36,10 @@ type Cluster struct {
 	TB    testing.TB
 	Nodes []*Node
 	Net   *Network // nil: messages take no time and arrive
+
+	// CopyRate is how many bytes a second nodes may copy to each other that are
+	// started from now on; 0: no limit.
+	CopyRate int64
 
 	mu         sync.Mutex
 	onTheirWay sync.WaitGroup // messages, on a network
@@ -48,9 +52,10 @@ type Node struct {
 	identity  coordinator.Identity
 	raft      consensus.Stores
 	transport *raft.InmemTransport
-	public    storage.Blobs
-	outputs   storage.Blobs
+	public    *faulty.Store
+	outputs   *faulty.Store
 	running   *coordinator.Assembly // nil while the node is down
+	ended     chan error
 	stop      func() error
 	ahead     atomic.Int64 // milliseconds that its clock is ahead of the others'
 }
@@ -107,12 +112,12 @@ func (c *Cluster) Add(replaces task.NodeID) *Node {
 	return node
 }
 
-func blobs(tb testing.TB) storage.Blobs {
+func blobs(tb testing.TB) *faulty.Store {
 	s, err := memory.New(memory.Config{})
 	if err != nil {
 		tb.Fatal(err)
 	}
-	return s
+	return faulty.New(s)
 }
 
 func logger() *slog.Logger {
@@ -141,28 +146,35 @@ func (c *Cluster) Start(n *Node) {
 	}
 	a, err := coordinator.Assemble(coordinator.Parts{
 		Identity: n.identity, Raft: n.raft, Public: n.public, Outputs: n.outputs, Peers: &http.Client{Transport: direct{c, string(n.Name)}},
-		Join: c.joinURL(n), Local: true, Timing: consensus.TimingLAN(), Trailing: c.Net.trailing(), Now: n.now, Logger: logger().With("node", n.Name),
+		Join: c.joinURL(n), Local: true, CopyRate: c.CopyRate, Timing: consensus.TimingLAN(), Trailing: c.Net.trailing(), Now: n.now, Logger: logger().With("node", n.Name),
 	})
 	if err != nil {
 		c.TB.Fatal(err)
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
-	go func() { done <- a.Run(ctx) }()
+	n.ended = make(chan error, 1)
+	go func() {
+		err := a.Run(ctx)
+		if ctx.Err() == nil {
+			n.ended <- err
+		}
+		done <- err
+	}()
 	c.mu.Lock()
 	n.running = a
 	c.mu.Unlock()
 	n.stop = func() error { cancel(); return <-done }
 }
 
-// joinURL is where a node asks to be admitted.
+// joinURL is where a node finds the cluster when it starts.
 func (c *Cluster) joinURL(n *Node) string {
 	for _, other := range c.Nodes {
 		if other != n && other.running != nil {
 			return other.URL
 		}
 	}
-	return c.Nodes[0].URL
+	return ""
 }
 
 // now is the node's own clock.
@@ -187,9 +199,28 @@ func (c *Cluster) Kill(n *Node) {
 	c.mu.Lock()
 	n.running = nil
 	c.mu.Unlock()
-	if err := n.stop(); err != nil {
-		c.TB.Fatal(err)
+	err := n.stop()
+	select {
+	case <-n.ended: // it had ended before
+	default:
+		if err != nil {
+			c.TB.Fatal(err)
+		}
 	}
+}
+
+// Bury takes away a node that has ended by itself, and returns its last words.
+func (c *Cluster) Bury(n *Node) error {
+	c.TB.Helper()
+	var err error
+	select {
+	case err = <-n.ended:
+	case <-time.After(time.Minute):
+		c.TB.Fatalf("%s still runs", n.Name)
+	}
+	n.ended <- err
+	c.Kill(n)
+	return err
 }
 
 // Stop ends all nodes.
@@ -235,6 +266,9 @@ func (c *Cluster) Leader() *coordinator.Assembly { return c.LeaderNode().running
 
 // Running is a node's assembly, or nil while it is down.
 func (n *Node) Running() *coordinator.Assembly { return n.running }
+
+// Stores are the node's own blobs, which a test may let fail.
+func (n *Node) Stores() (public, outputs *faulty.Store) { return n.public, n.outputs }
 
 // Check waits until all running nodes have applied the same entries, compares
 // their digests (R3), and checks every invariant on each.

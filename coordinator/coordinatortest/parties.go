@@ -35,6 +35,30 @@ func (c *Cluster) NewParty(n int) *Party {
 	return &Party{c: c, Key: ed25519.NewKeyFromSeed(seed), session: task.SessionID(n + 1), via: n}
 }
 
+// Read reads what only the party may see, from any node that answers.
+func (p *Party) Read(path string, into any) {
+	p.c.TB.Helper()
+	var v protocol.ClusterView
+	p.c.GetJSON(protocol.PathCluster, &v)
+	h := http.Header{}
+	h.Set(protocol.HeaderKey, p.Public().String())
+	h.Set(protocol.HeaderTime, fmt.Sprint(int64(v.Time)))
+	h.Set(protocol.HeaderSignature, protocol.EncodeSignature(protocol.SignRead(p.Key, clusterID, path, v.Time)))
+	var last error
+	for i := range 200 {
+		b, err := p.c.do(http.MethodGet, p.c.Nodes[i%len(p.c.Nodes)].URL+path, nil, h)
+		if err == nil {
+			if err := json.Unmarshal(b, into); err != nil {
+				p.c.TB.Fatalf("GET %s: %v in %s", path, err, b)
+			}
+			return
+		}
+		last = err
+		time.Sleep(50 * time.Millisecond)
+	}
+	p.c.TB.Fatalf("GET %s: %v", path, last)
+}
+
 // Public is the party's public key.
 func (p *Party) Public() task.Key { return protocol.PublicKey(p.Key) }
 

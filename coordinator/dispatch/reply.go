@@ -26,7 +26,11 @@ func (d *Dispatcher) reply(ctx context.Context, c *contact, answer state.Answer)
 	var given []assignedAttempt
 	next := uint64(nextIdle)
 	d.node.View(func(s *state.State) {
-		s.Members(func(m *state.Member) { r.Members = append(r.Members, protocol.Member{Node: m.Node, URL: m.URL}) })
+		s.Members(func(m *state.Member) {
+			if !m.Joining { // it has nothing yet that a client could want
+				r.Members = append(r.Members, protocol.Member{Node: m.Node, URL: m.URL})
+			}
+		})
 		given = attempts(s, answer.Attempts, r.Time)
 		r.Cancel = cancelled(s, c.host.ID, c.exchange.Held)
 		next = max(next, uint64(s.HostCount())*1000/idleCallsPerSecond)

@@ -38,6 +38,9 @@ func (s *Server) command(ctx context.Context, e *protocol.Envelope) (*protocol.D
 		if result, err = s.cfg.Node.Propose(ctx, c); err != nil {
 			return nil, err
 		}
+		if result.Answer.Error == nil {
+			s.operated(c)
+		}
 	}
 	if result.Answer.Error != nil {
 		return nil, result.Answer.Error
@@ -77,6 +80,8 @@ func (s *Server) prepare(ctx context.Context, e *protocol.Envelope, q state.Requ
 			return nil, protocol.Refuse(protocol.CodeTooLarge, "%d publishers, at most 4096 can be listed", len(p.Listed))
 		}
 		return &state.SetPublishers{Request: q, Anyone: p.Anyone, Listed: p.Listed}, nil
+	case protocol.PurposeOperate:
+		return s.prepareOperate(ctx, e, q)
 	}
 	return nil, protocol.Refuse(protocol.CodeMalformed, "purpose %d is not known", e.Purpose)
 }

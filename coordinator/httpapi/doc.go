@@ -31,7 +31,7 @@ type Node interface {
 	Propose(ctx context.Context, c state.Command) (state.Result, error)
 	Now() task.Millis
 	Serving() bool
-	Confirm() error // nil: what was acknowledged before the call is in View
+	Verify(ctx context.Context) error // nil: it led at some moment of the call
 	Leader() task.NodeID
 	Status() protocol.NodeView
 	Digest() (index uint64, digest task.Digest)
@@ -68,6 +68,7 @@ type Config struct {
 	Node     Node
 	Exchange Exchanger
 	Archive  Archive
+	Members  Members
 	Public   Store
 	Outputs  Store
 	Forward  *http.Client // reaches the leader
@@ -108,6 +109,7 @@ func New(cfg Config) *Server {
 	s.fresh("GET "+protocol.PathProjects, s.serveProjects)
 	s.mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { io.WriteString(w, "ok\n") })
 	s.mux.HandleFunc("GET /readyz", s.serveReady)
+	s.members()
 	s.pages()
 	return s
 }

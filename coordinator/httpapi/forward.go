@@ -13,17 +13,22 @@ import (
 // passed on once: two nodes that disagree about the leader must not play ball.
 const headerForwarded = "Sheaf-Forwarded"
 
+// headerStale marks an answer that may lack what happened a moment ago.
+const headerStale = "Sheaf-Stale"
+
 // fresh serves a reading from the leader, since a publisher wants to see what it
-// has just done. Without a leader it is refused for the moment, unless its
-// reader asks for whatever this node has, with ?stale=1.
+// has just done: it shows everything that anybody was told before it was asked
+// for. A node that was leader until a moment ago must not answer for the new
+// one, so it makes sure. Without a leader a reading is refused for the moment,
+// unless its reader asks for whatever this node has, with ?stale=1.
 func (s *Server) fresh(pattern string, serve http.HandlerFunc) {
 	s.mux.HandleFunc(pattern, func(w http.ResponseWriter, r *http.Request) {
-		if s.cfg.Node.Confirm() == nil || planted.Is(planted.StaleRead) {
+		if r.URL.Query().Get("stale") == "1" {
+			s.stale(w)
 			serve(w, r)
 			return
 		}
-		if r.URL.Query().Get("stale") == "1" {
-			w.Header().Set("Sheaf-Stale", "true")
+		if s.cfg.Node.Serving() && (planted.Is(planted.StaleRead) || s.cfg.Node.Verify(r.Context()) == nil) {
 			serve(w, r)
 			return
 		}

@@ -17,16 +17,18 @@ const maxJobsShown = 50
 const maxHostsShown = 200
 
 // pages mounts what a browser shows. Pages are made from this node's own
-// state; unlike the JSON they do not ask the leader.
+// state; unlike the JSON they do not ask the leader, and say so.
 func (s *Server) pages() {
 	p := s.cfg.Pages
 	s.mux.Handle("GET /assets/", http.StripPrefix("/assets/", http.FileServerFS(web.Assets())))
 	s.mux.HandleFunc("GET /{$}", func(w http.ResponseWriter, r *http.Request) {
 		var b bytes.Buffer
-		s.sendPage(w, &b, p.Status(&b, s.status(r)))
+		page := s.status(r)
+		page.Stale = s.stale(w)
+		s.sendPage(w, &b, p.Status(&b, page))
 	})
 	s.mux.HandleFunc("GET /jobs/{job}", func(w http.ResponseWriter, r *http.Request) {
-		page := web.Job{Every: every(r)}
+		page := web.Job{Every: every(r), Stale: s.stale(w)}
 		err := s.withJob(r, func(v view, n task.JobNumber) error {
 			page.Job = v.job(n, task.Key{})
 			return nil
@@ -39,6 +41,16 @@ func (s *Server) pages() {
 		var b bytes.Buffer
 		s.sendPage(w, &b, p.Job(&b, page))
 	})
+}
+
+// stale reports whether what this node shows may lack the last moments, and
+// says so in a header.
+func (s *Server) stale(w http.ResponseWriter) bool {
+	if s.cfg.Node.Serving() {
+		return false
+	}
+	w.Header().Set(headerStale, "true")
+	return true
 }
 
 func (s *Server) sendPage(w http.ResponseWriter, b *bytes.Buffer, err error) {

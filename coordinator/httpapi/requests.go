@@ -28,7 +28,7 @@ func (s *Server) serveRequest(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	reply, err := s.carryOut(r.Context(), e)
-	if !logged(reply, err) && s.cfg.Node.Confirm() != nil {
+	if !logged(reply, err) && s.cfg.Node.Verify(r.Context()) != nil {
 		reply, err = nil, noLeader() // it rests on what this node knew when it led
 	}
 	s.reply(w, reply, err)

@@ -48,7 +48,11 @@ func (s *Server) serveCluster(w http.ResponseWriter, _ *http.Request) {
 
 func (v view) members() []protocol.Member {
 	out := []protocol.Member{}
-	v.Members(func(m *state.Member) { out = append(out, protocol.Member{Node: m.Node, URL: m.URL}) })
+	v.Members(func(m *state.Member) {
+		if !m.Joining { // it has nothing yet that anyone could want
+			out = append(out, protocol.Member{Node: m.Node, URL: m.URL})
+		}
+	})
 	return out
 }
 

@@ -25,7 +25,34 @@ func (s *State) setMember(c *SetMember) Result {
 		s.index.members[c.Member.Node] = i
 	}
 	*s.members.Edit(uint64(i)) = c.Member
+	s.cluster.Changes++
 	return Result{}
+}
+
+// operate carries out an operator's wish about the coordinators. A leadership
+// is handed on by the leader, after the log has the wish; here it only gets its
+// number.
+func (s *State) operate(c *Operate) Answer {
+	if c.Request.Key != s.cluster.Operator {
+		return refusal(protocol.Refuse(protocol.CodeNotAllowed, "only the cluster's operator may change its members"))
+	}
+	if c.Action == protocol.ActionTransfer {
+		return Answer{}
+	}
+	leaving := c.Action == protocol.ActionRemove
+	i, ok := s.index.members[c.Node]
+	if !ok {
+		return refusal(protocol.Refuse(protocol.CodeInvalid, "no coordinator is called %s", c.Node))
+	}
+	switch m := s.members.At(uint64(i)); {
+	case m.Removed && !leaving:
+		return refusal(protocol.Refuse(protocol.CodeConflict, "node %s was removed; a new coordinator joins with an empty folder and a new --name", c.Node))
+	case m.Removed || m.Leaving == leaving:
+		return Answer{Existed: true}
+	}
+	s.members.Edit(uint64(i)).Leaving = leaving
+	s.cluster.Changes++
+	return Answer{}
 }
 
 func (s *State) setPublishers(c *SetPublishers) Answer {

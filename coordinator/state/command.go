@@ -170,6 +170,14 @@ type Seal struct {
 	Pack  task.Digest  `msgpack:"p"` // holds the lists of outputs of accepted results, and what is small of the outputs; none where no result was accepted
 }
 
+// Operate is an operator's wish about the coordinators: that one is to be
+// removed, or that another is to lead.
+type Operate struct {
+	Request Request         `msgpack:"q"`
+	Action  protocol.Action `msgpack:"a"`
+	Node    task.NodeID     `msgpack:"n,omitempty"`
+}
+
 // The kinds, as the log has them.
 const (
 	kindInitCluster    uint16 = 1
@@ -188,6 +196,7 @@ const (
 	kindForgetSessions uint16 = 14
 	kindSeal           uint16 = 15
 	kindRaiseVersion   uint16 = 25
+	kindOperate        uint16 = 24
 )
 
 func (*InitCluster) kind() uint16    { return kindInitCluster }
@@ -206,6 +215,7 @@ func (*OpenStage) kind() uint16      { return kindOpenStage }
 func (*ForgetSessions) kind() uint16 { return kindForgetSessions }
 func (*Seal) kind() uint16           { return kindSeal }
 func (*RaiseVersion) kind() uint16   { return kindRaiseVersion }
+func (*Operate) kind() uint16        { return kindOperate }
 
 // newCommand is an empty command of a kind, or nil for a kind that this
 // program does not know.
@@ -243,6 +253,8 @@ func newCommand(kind uint16) Command {
 		return &Seal{}
 	case kindRaiseVersion:
 		return &RaiseVersion{}
+	case kindOperate:
+		return &Operate{}
 	}
 	c, _ := nextCommand(kind)
 	return c

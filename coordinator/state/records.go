@@ -17,6 +17,7 @@ type Cluster struct {
 	Publishers []task.Key     `msgpack:"p,omitempty"` // who may, when not anyone; sorted
 	Version    uint16         `msgpack:"y,omitempty"` // see State.Version
 	Serials    uint64         `msgpack:"e"`           // attempts' serial numbers given out, modulo 2³² in each
+	Changes    uint64         `msgpack:"m,omitempty"` // of its members, counted: who stores a blob says as of which one
 }
 
 // Member is a coordinator that the cluster has had. What Raft makes of it, a
@@ -27,6 +28,13 @@ type Member struct {
 	Raft    string      `msgpack:"r"` // where its peers reach it
 	Removed bool        `msgpack:"x,omitempty"`
 	Version uint16      `msgpack:"v,omitempty"` // see Member.Knows
+	// Joining: it copies what the others have, and gets its vote when enough is
+	// there. Clients do not hear of it yet.
+	Joining bool `msgpack:"j,omitempty"`
+	// Leaving: it is to be removed; blobs must be on a majority without it.
+	Leaving bool `msgpack:"l,omitempty"`
+	// Replaces is, while it joins, a lost member that goes when it gets its vote.
+	Replaces task.NodeID `msgpack:"p,omitempty"`
 }
 
 // Account is a person or an institution.

@@ -124,6 +124,8 @@ func (s *State) apply(c Command) Result {
 		s.seal(c)
 	case *RaiseVersion:
 		return s.raiseVersion(c)
+	case *Operate:
+		return s.numbered(c.Request, func() Answer { return s.operate(c) })
 	default:
 		if r, ok := s.applyNext(c); ok {
 			return r

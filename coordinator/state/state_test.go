@@ -448,3 +448,51 @@ func TestLostAttemptsGoElsewhereAtOnce(t *testing.T) {
 	wantAcks(t, w.report(a, result(x[1], 1)), protocol.AckAccepted)
 	wantAcks(t, w.report(a, result(x[1], 2)), protocol.AckDuplicate)
 }
+
+// A wish about the members is the operator's alone, and may be repeated; it is
+// remembered which change of them a node knows of.
+func TestOperatorChangesMembers(t *testing.T) {
+	w := newWorld(t)
+	remove := func(by task.Key, node task.NodeID) *state.Operate {
+		return &state.Operate{Request: w.request(by), Action: protocol.ActionRemove, Node: node}
+	}
+	keep := func(node task.NodeID) *state.Operate {
+		return &state.Operate{Request: w.request(operator), Action: protocol.ActionKeep, Node: node}
+	}
+	refused := func(code protocol.Code, c state.Command) {
+		t.Helper()
+		before := w.s.Cluster().Changes
+		if r := w.apply(c)[0]; !protocol.HasCode(r.Answer.Error, code) || w.s.Cluster().Changes != before {
+			t.Errorf("got %+v, want code %d and no change", r, code)
+		}
+	}
+	w.must(&state.SetMember{Member: state.Member{Node: "n1", URL: "http://n1"}})
+	changes := w.s.Cluster().Changes
+	refused(protocol.CodeNotAllowed, remove(publisher, "n1"))
+	refused(protocol.CodeInvalid, remove(operator, "n2"))
+	refused(protocol.CodeInvalid, keep("n2"))
+	for _, k := range []struct {
+		command *state.Operate
+		existed bool
+		leaving bool
+		changes uint64
+	}{
+		{keep("n1"), true, false, 0},
+		{remove(operator, "n1"), false, true, 1},
+		{remove(operator, "n1"), true, true, 1},
+		{keep("n1"), false, false, 2},
+		{&state.Operate{Request: w.request(operator), Action: protocol.ActionTransfer, Node: "n1"}, false, false, 2},
+	} {
+		k.command.Request = w.request(operator)
+		got := w.must(k.command)
+		m, _ := w.s.Member("n1")
+		if got.Existed != k.existed || m.Leaving != k.leaving || w.s.Cluster().Changes-changes != k.changes {
+			t.Errorf("%+v: existed %t, leaving %t, %d changes; want %t, %t, %d", k.command, got.Existed, m.Leaving, w.s.Cluster().Changes-changes, k.existed, k.leaving, k.changes)
+		}
+	}
+	w.must(&state.SetMember{Member: state.Member{Node: "n1", Removed: true}})
+	if got := w.must(remove(operator, "n1")); !got.Existed {
+		t.Error("a member was removed twice")
+	}
+	refused(protocol.CodeConflict, keep("n1"))
+}

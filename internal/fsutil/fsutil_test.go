@@ -197,3 +197,19 @@ func wantOnly(t *testing.T, dir, name string) {
 		t.Errorf("the directory holds %v, want only %s", entries, name)
 	}
 }
+
+func TestFreeAndSize(t *testing.T) {
+	dir := t.TempDir()
+	if free, err := fsutil.Free(dir); err != nil || free <= 0 {
+		t.Errorf("%d bytes are free, %v; want some", free, err)
+	}
+	if _, err := fsutil.Free(filepath.Join(dir, "none")); err == nil {
+		t.Error("a folder that is not there has free space")
+	}
+	if err := os.WriteFile(filepath.Join(dir, "a"), make([]byte, 1000), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if size, err := fsutil.Size(dir); err != nil || size != 1000 {
+		t.Errorf("%d bytes, %v; want 1000", size, err)
+	}
+}

@@ -149,12 +149,34 @@ func (s *Store) Has(ctx context.Context, digest task.Digest) (bool, error) {
 	return ok, nil
 }
 
+// HasIn reports whether a blob is there as one of a group. See Has.
+func (s *Store) HasIn(ctx context.Context, group uint64, digest task.Digest) (bool, error) {
+	if err := s.enter(ctx); err != nil {
+		return false, err
+	}
+	defer s.calls.Done()
+	m, ok, err := s.locate(name{group, digest}, make([]byte, recordHeaderSize))
+	if ok {
+		m.segment.leave()
+	}
+	if err != nil {
+		return false, fmt.Errorf("blob %s: %w", digest, err)
+	}
+	return ok, nil
+}
+
 // Each calls fn for every blob, in the order in which they stand on the disk,
 // on the caller's goroutine; fn may call any method but Close. An error of fn
 // ends it and is returned as it is. What is put or dropped meanwhile may be
 // seen or not, and what is put again, or copied by Compact, may be seen twice.
 // A blob whose header is hidden by damage is passed over.
 func (s *Store) Each(ctx context.Context, fn func(digest task.Digest, size int64) error) error {
+	return s.EachGrouped(ctx, func(digest task.Digest, _ uint64, size int64) error { return fn(digest, size) })
+}
+
+// EachGrouped is Each, with the group of every blob. One that is in several
+// groups is seen in each.
+func (s *Store) EachGrouped(ctx context.Context, fn func(digest task.Digest, group uint64, size int64) error) error {
 	if err := s.enter(ctx); err != nil {
 		return err
 	}
@@ -188,7 +210,7 @@ func (s *Store) following(number uint32) (*segment, int64) {
 
 // eachIn goes through one segment. It goes on where the segment has grown
 // meanwhile: Compact may have copied there what was still to be seen.
-func (s *Store) eachIn(ctx context.Context, g *segment, size int64, fn func(task.Digest, int64) error) error {
+func (s *Store) eachIn(ctx context.Context, g *segment, size int64, fn func(task.Digest, uint64, int64) error) error {
 	scan := newScanner(g.file, g.number, size)
 	for n := 0; ; n++ {
 		if n%1024 == 0 && ctx.Err() != nil {
@@ -217,7 +239,7 @@ func (s *Store) eachIn(ctx context.Context, g *segment, size int64, fn func(task
 		if !counts {
 			continue
 		}
-		if err := fn(f.header.digest, int64(f.header.length)); err != nil {
+		if err := fn(f.header.digest, f.header.group, int64(f.header.length)); err != nil {
 			return err
 		}
 	}

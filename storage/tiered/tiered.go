@@ -8,6 +8,7 @@ package tiered
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"io"
@@ -105,37 +106,68 @@ func (s *Store) Delete(ctx context.Context, digest task.Digest) error {
 // List implements storage.Blobs. It holds the digests of all small blobs in
 // memory meanwhile.
 func (s *Store) List(ctx context.Context, fn func(task.Digest, int64) error) error {
+	var last task.Digest
+	told := false
+	return s.ListGrouped(ctx, func(d task.Digest, _ uint64, size int64) error {
+		if told && d == last {
+			return nil // it is in several groups, or in both parts
+		}
+		last, told = d, true
+		return fn(d, size)
+	})
+}
+
+// ListGrouped calls fn for every blob of every group, in the order of digests
+// and then of groups. Large ones stand alone, in group 0. It holds the names of
+// all small blobs in memory meanwhile.
+func (s *Store) ListGrouped(ctx context.Context, fn func(digest task.Digest, group uint64, size int64) error) error {
 	var small []listed
-	err := s.small.Each(ctx, func(d task.Digest, size int64) error {
-		small = append(small, listed{d, size})
+	err := s.small.EachGrouped(ctx, func(d task.Digest, group uint64, size int64) error {
+		small = append(small, listed{d, group, size})
 		return nil
 	})
 	if err != nil {
 		return err
 	}
-	slices.SortFunc(small, func(a, b listed) int { return bytes.Compare(a.digest[:], b.digest[:]) })
+	slices.SortFunc(small, listed.compare)
+	small = slices.CompactFunc(small, func(a, b listed) bool { return a.compare(b) == 0 })
 	err = s.large.List(ctx, func(d task.Digest, size int64) error {
-		for len(small) > 0 && bytes.Compare(small[0].digest[:], d[:]) <= 0 {
+		own := listed{d, 0, size}
+		for len(small) > 0 && small[0].compare(own) <= 0 {
 			next := small[0]
 			small = small[1:]
-			if next.digest == d {
+			if next.compare(own) == 0 {
 				continue // it is in both; the other one is told
 			}
-			if err := fn(next.digest, next.size); err != nil {
+			if err := fn(next.digest, next.group, next.size); err != nil {
 				return err
 			}
 		}
-		return fn(d, size)
+		return fn(d, 0, size)
 	})
 	for ; err == nil && len(small) > 0; small = small[1:] {
-		err = fn(small[0].digest, small[0].size)
+		err = fn(small[0].digest, small[0].group, small[0].size)
 	}
 	return err
 }
 
+// HasIn reports whether a blob is there as one of a group. A large one is in
+// none, and there for all.
+func (s *Store) HasIn(ctx context.Context, group uint64, digest task.Digest) (bool, error) {
+	if ok, err := s.small.HasIn(ctx, group, digest); ok || err != nil {
+		return ok, err
+	}
+	return s.large.Has(ctx, digest)
+}
+
 type listed struct {
 	digest task.Digest
+	group  uint64
 	size   int64
+}
+
+func (a listed) compare(b listed) int {
+	return cmp.Or(bytes.Compare(a.digest[:], b.digest[:]), cmp.Compare(a.group, b.group))
 }
 
 // Usage implements storage.Blobs: the sum of both parts.

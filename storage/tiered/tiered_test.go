@@ -2,6 +2,7 @@ package tiered_test
 
 import (
 	"bytes"
+	"slices"
 	"testing"
 
 	"github.com/sheafgrid/sheaf/storage"
@@ -93,5 +94,41 @@ func TestWhereBlobsGo(t *testing.T) {
 		if got, err := storage.ReadAll(t.Context(), s, b.Digest, storage.MaxSmallSize); err != nil || !bytes.Equal(got, b.Bytes) {
 			t.Errorf("%d bytes: read %d, %v", len(b.Bytes), len(got), err)
 		}
+	}
+}
+
+// What a blob is kept for is listed with it, in order, for each group once; a
+// large blob is in none, and there for all.
+func TestListGrouped(t *testing.T) {
+	s, _ := open(t, t.TempDir(), 0, inMemory(t, 0))
+	small, large := []byte("small"), bytes.Repeat([]byte("x"), segments.MaxBlobSize+1)
+	var batch []storage.Small
+	for _, group := range []uint64{7, 0, 3, 7} {
+		batch = append(batch, storage.Small{Digest: task.Sum(small), Bytes: small, Group: group})
+	}
+	batch = append(batch, storage.Small{Digest: task.Sum(large), Bytes: large, Group: 7})
+	if err := s.PutBatch(t.Context(), batch); err != nil {
+		t.Fatal(err)
+	}
+	got := map[task.Digest][]uint64{}
+	err := s.ListGrouped(t.Context(), func(d task.Digest, group uint64, _ int64) error {
+		got[d] = append(got[d], group)
+		return nil
+	})
+	if err != nil || !slices.Equal(got[task.Sum(small)], []uint64{0, 3, 7}) || !slices.Equal(got[task.Sum(large)], []uint64{0}) {
+		t.Errorf("got groups %v, %v; want 0, 3 and 7 of the small blob, 0 of the large one", got, err)
+	}
+	for _, k := range []struct {
+		digest task.Digest
+		group  uint64
+		want   bool
+	}{{task.Sum(small), 3, true}, {task.Sum(small), 4, false}, {task.Sum(large), 4, true}, {task.EmptyDigest, 0, false}} {
+		if got, err := s.HasIn(t.Context(), k.group, k.digest); err != nil || got != k.want {
+			t.Errorf("blob %s in group %d: got %t, %v; want %t", k.digest.Short(), k.group, got, err, k.want)
+		}
+	}
+	count := 0
+	if err := s.List(t.Context(), func(task.Digest, int64) error { count++; return nil }); err != nil || count != 2 {
+		t.Errorf("%d blobs are listed, %v; want each once", count, err)
 	}
 }

@@ -1,0 +1,78 @@
+package consensus_test
+
+import (
+	"errors"
+	"sync"
+	"testing"
+	"testing/synctest"
+
+	"github.com/hashicorp/raft"
+
+	"github.com/sheafgrid/sheaf/coordinator/consensus"
+)
+
+// A leader that is cut off goes on to believe that it leads for a while: it
+// must not answer for the cluster.
+func TestCutOffLeaderDoesNotVerify(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := newCluster(t, 3)
+		defer c.stop()
+		lead := c.leader()
+		var all sync.WaitGroup
+		for range 50 {
+			all.Go(func() {
+				if err := lead.node.Verify(t.Context()); err != nil {
+					t.Errorf("the leader does not verify: %v", err)
+				}
+			})
+		}
+		all.Wait()
+		for _, m := range c.members {
+			if m != lead {
+				m.transport.Disconnect(raft.ServerAddress(lead.name))
+				if err := m.node.Verify(t.Context()); !errors.Is(err, consensus.ErrNotLeader) {
+					t.Errorf("a follower: got %v, want ErrNotLeader", err)
+				}
+			}
+		}
+		lead.transport.DisconnectAll()
+		if !lead.node.Serving() {
+			t.Fatal("it has noticed already, and the test shows nothing")
+		}
+		if err := lead.node.Verify(t.Context()); !errors.Is(err, consensus.ErrNotLeader) {
+			t.Errorf("cut off: got %v, want ErrNotLeader", err)
+		}
+	})
+}
+
+// The leadership goes to whom it is given, and a node without a vote cannot have
+// it.
+func TestTransfer(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := newCluster(t, 3)
+		defer c.stop()
+		for _, m := range c.members {
+			lead := c.leader()
+			if lead == m {
+				continue
+			}
+			if err := lead.node.Transfer(m.name); err != nil {
+				t.Fatal(err)
+			}
+			if now := c.leader(); now != m {
+				t.Errorf("%s leads, want %s", now.name, m.name)
+			}
+			c.propose(project(1))
+		}
+		lead := c.leader()
+		if err := lead.node.Transfer("node-9"); err == nil {
+			t.Error("nobody leads now")
+		}
+		if err := lead.node.Transfer(""); err != nil {
+			t.Error(err)
+		}
+		if c.leader() == lead {
+			t.Errorf("%s still leads", lead.name)
+		}
+	})
+}
