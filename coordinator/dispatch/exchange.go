@@ -212,12 +212,7 @@ func (d *Dispatcher) settle(o *schedule.Overlay, picks []schedule.Pick, applied 
 	}
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	d.node.View(func(s *state.State) {
-		o.Settle(picks, applied, func(id task.StageID) task.ProjectID {
-			j, _ := s.Job(s.Stage(id).Job)
-			return j.Project
-		}, h)
-	})
+	o.Settle(picks, applied, h)
 }
 
 // view is the state as the scheduler reads it.

@@ -18,6 +18,7 @@ type Overlay struct {
 
 // stagePicks are the picks of one stage.
 type stagePicks struct {
+	project task.ProjectID
 	pending int                         // picks, to know when all this may be forgotten
 	cursor  uint64                      // untouched tasks below it were picked
 	given   map[uint64][]task.AccountID // by task: who was given it since the view
@@ -62,6 +63,7 @@ func (o *Overlay) add(p Pick, j *candidate, h Host) {
 	x := j.picked
 	if x.given == nil {
 		x.given, x.begun.place = map[uint64][]task.AccountID{}, map[uint64]int{}
+		x.project = j.Project
 		o.stages[p.Stage] = x
 	}
 	accounts, ok := x.given[p.Index]
@@ -80,7 +82,7 @@ func (o *Overlay) add(p Pick, j *candidate, h Host) {
 
 // Settle forgets picks of one host: all of them were applied, or else some may
 // have to be made again.
-func (o *Overlay) Settle(picks []Pick, applied bool, project func(task.StageID) task.ProjectID, h Host) {
+func (o *Overlay) Settle(picks []Pick, applied bool, h Host) {
 	for _, p := range picks {
 		x := o.stages[p.Stage]
 		if x == nil || !x.settle(p.Index, h.Account) {
@@ -91,7 +93,7 @@ func (o *Overlay) Settle(picks []Pick, applied bool, project func(task.StageID) 
 		} else if len(x.given[p.Index]) == 0 {
 			x.begun.drop(p.Index)
 		}
-		drop(o.projects, project(p.Stage))
+		drop(o.projects, x.project)
 		drop(o.hosts, h.ID)
 		if x.pending == 0 {
 			delete(o.stages, p.Stage)

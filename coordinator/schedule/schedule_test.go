@@ -134,10 +134,9 @@ func TestOverlayKeepsPicksApart(t *testing.T) {
 	if len(first) != 3 || len(second) != 3 || len(third) != 0 {
 		t.Errorf("picked %v, %v, %v; want 3, 3, none", first, second, third)
 	}
-	project := func(task.StageID) task.ProjectID { return 1 }
-	o.Settle(first, true, project, host(1))
-	o.Settle(second, true, project, host(2))
-	o.Settle(second, true, project, host(2)) // once more: nothing is left to forget
+	o.Settle(first, true, host(1))
+	o.Settle(second, true, host(2))
+	o.Settle(second, true, host(2)) // once more: nothing is left to forget
 	if o.Len() != 0 {
 		t.Errorf("%d picks are left", o.Len())
 	}

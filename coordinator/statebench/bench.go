@@ -145,10 +145,7 @@ func (b *Bench) pick(h *host, want int) []schedule.Pick {
 
 // settle tells the scheduler that what it picked was applied.
 func (b *Bench) settle(picks []schedule.Pick, h *host) {
-	b.overlay.Settle(picks, true, func(id task.StageID) task.ProjectID {
-		j, _ := b.state.Job(b.state.Stage(id).Job)
-		return j.Project
-	}, schedule.Host{ID: h.id, Account: h.account})
+	b.overlay.Settle(picks, true, schedule.Host{ID: h.id, Account: h.account})
 }
 
 // view is the state as package schedule reads it.
