@@ -1,14 +1,13 @@
 package coordinator
 
 import (
-	"bytes"
 	"context"
 	"errors"
-	"fmt"
 	"io"
 
 	"github.com/sheafgrid/sheaf/coordinator/blobs"
 	"github.com/sheafgrid/sheaf/coordinator/consensus"
+	"github.com/sheafgrid/sheaf/coordinator/peers"
 	"github.com/sheafgrid/sheaf/coordinator/state"
 	"github.com/sheafgrid/sheaf/protocol"
 	"github.com/sheafgrid/sheaf/storage"
@@ -103,36 +102,11 @@ func (a *assembly) otherVoters() ([]blobs.Peer, error) {
 	if err != nil {
 		return nil, err
 	}
-	var peers []blobs.Peer
+	var others []blobs.Peer
 	for name := range voters {
-		if name == a.parts.Identity.Node {
-			continue
-		}
-		if url := a.urlOf(name); url != "" {
-			peers = append(peers, blobs.NewPeer(name, url, a.parts.Identity.Secret, a.parts.Peers))
-		} else {
-			peers = append(peers, unknownPeer(name))
+		if name != a.parts.Identity.Node {
+			others = append(others, blobs.NewPeer(name, peers.URL(name, ""), a.parts.Peers.Client()))
 		}
 	}
-	return peers, nil
-}
-
-// unknownPeer is a voter whose address this node has not learned yet. It
-// counts, and has nothing.
-type unknownPeer task.NodeID
-
-func (p unknownPeer) Name() task.NodeID { return task.NodeID(p) }
-
-func (p unknownPeer) err() error {
-	return fmt.Errorf("the address of node %s is not known here", string(p))
-}
-
-func (p unknownPeer) Put(context.Context, blobs.Area, task.Digest, int64, io.Reader) error {
-	return p.err()
-}
-
-func (p unknownPeer) PutBatch(context.Context, blobs.Area, []storage.Small) error { return p.err() }
-
-func (p unknownPeer) Get(context.Context, blobs.Area, task.Digest) (int64, io.ReadCloser, error) {
-	return 0, io.NopCloser(bytes.NewReader(nil)), p.err()
+	return others, nil
 }

@@ -2,19 +2,15 @@ package coordinator
 
 import (
 	"context"
-	"crypto/hmac"
-	"crypto/sha256"
-	"encoding/hex"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"net/http"
-	"strings"
 	"time"
 
 	"github.com/sheafgrid/sheaf/coordinator/consensus"
+	"github.com/sheafgrid/sheaf/coordinator/peers"
 	"github.com/sheafgrid/sheaf/coordinator/state"
+	"github.com/sheafgrid/sheaf/protocol"
 	"github.com/sheafgrid/sheaf/task"
 )
 
@@ -30,40 +26,42 @@ func refuse(format string, args ...any) error {
 	return &refusal{text: fmt.Sprintf(format, args...)}
 }
 
-// admissionProof is what a node shows to be admitted. Whom it asks it need not
-// know by name.
-func admissionProof(secret []byte, node task.NodeID) string {
-	mac := hmac.New(sha256.New, secret)
-	mac.Write([]byte("sheaf admission 1 " + string(node)))
-	return hex.EncodeToString(mac.Sum(nil))
-}
-
-// serveAdmit answers the second step: the leader makes the node a voter.
+// serveAdmit answers the third step: the leader makes the node a voter.
 func (a *assembly) serveAdmit(w http.ResponseWriter, r *http.Request) {
 	var q joinRequest
 	if !readJoin(w, r, &q) {
 		return
 	}
-	if !hmac.Equal([]byte(q.Proof), []byte(admissionProof(a.parts.Identity.Secret, q.Node))) {
-		answerJoin(w, http.StatusForbidden, joinAnswer{Error: "only coordinators of this cluster are admitted"})
-		return
+	caller, _ := peers.CallerOf(r.Context())
+	if !q.Passed || a.memberLeft(caller.Node) == nil || a.vouch(caller) != nil { // no member passes it on: it must be the node's own
+		if caller.Node == "" || caller.Node != q.Node {
+			answerJoin(w, http.StatusForbidden, joinAnswer{Error: "a node is admitted that proves to have the name that it asks for"})
+			return
+		}
+		q.Key, q.Passed = caller.Key, false
 	}
 	if !a.node.Serving() {
-		a.passAdmission(w, r.Context(), q)
+		a.passOn(w, r.Context(), pathAdmit, q)
 		return
 	}
 	ctx, cancel := context.WithTimeout(r.Context(), 8*time.Second)
 	defer cancel()
-	err := a.admit(ctx, q)
-	var refused *refusal
-	switch {
-	case errors.As(err, &refused):
-		answerJoin(w, http.StatusConflict, joinAnswer{Error: refused.text, Refused: true, Stop: refused.stop})
-	case err != nil:
-		answerJoin(w, http.StatusServiceUnavailable, joinAnswer{Error: err.Error()})
-	default:
-		answerJoin(w, http.StatusOK, joinAnswer{Cluster: a.parts.Identity.Cluster, Done: true})
+	if err := a.admit(ctx, q); err != nil {
+		answerRefusal(w, err)
+		return
 	}
+	answerJoin(w, http.StatusOK, joinAnswer{Cluster: a.parts.Identity.Cluster, Done: true})
+}
+
+// letIn notes in the log that a node joins, with its key and the token, before
+// it is given anything. Doing so again changes nothing.
+func (a *assembly) letIn(ctx context.Context, q joinRequest, token uint64) error {
+	var why error
+	a.node.View(func(s *state.State) { why = conflict(s, q) })
+	if why != nil {
+		return why
+	}
+	return a.setMember(ctx, state.Member{Node: q.Node, URL: q.URL, Raft: q.Raft, Key: q.Key, Token: token, Joining: true})
 }
 
 // admit makes a node a voter, and known to clients. It may end half done, and
@@ -76,15 +74,21 @@ func (a *assembly) admit(ctx context.Context, q joinRequest) error {
 	case <-ctx.Done():
 		return ctx.Err()
 	}
-	member := state.Member{Node: q.Node, URL: q.URL, Raft: q.Raft}
+	member := state.Member{Node: q.Node, URL: q.URL, Raft: q.Raft, Key: q.Key}
 	before := a.memberLeft(q.Node)
 	var why error
 	a.node.View(func(s *state.State) { why = conflict(s, q) })
+	if why == nil {
+		why = a.checkKnown(q, before)
+	}
 	if why == nil {
 		why = a.checkAlone(ctx, q, before)
 	}
 	if why != nil {
 		return why
+	}
+	if before != nil {
+		member.Token = before.Token
 	}
 	voters, err := a.node.Voters()
 	if err != nil {
@@ -113,10 +117,38 @@ func (a *assembly) setMember(ctx context.Context, m state.Member) error {
 	if err != nil {
 		return err
 	}
-	if r.Answer.Error != nil {
-		return r.Answer.Error
+	if e := r.Answer.Error; e != nil {
+		return &refusal{text: e.Text}
 	}
 	return nil
+}
+
+// checkKnown refuses a node that did not join, and one that has another key
+// than the node that did. The first node of a cluster admits itself.
+func (a *assembly) checkKnown(q joinRequest, before *state.Member) error {
+	switch {
+	case before == nil && q.Node != a.parts.Identity.Node:
+		return &refusal{stop: true, text: fmt.Sprintf("node %s has a certificate of this cluster and did not join it; start it with an empty folder, a new --name, --join and --token", q.Node)}
+	case before != nil && before.Key != q.Key:
+		return &refusal{stop: true, text: fmt.Sprintf("the cluster knows node %s by another key; start with an empty folder, a new --name and --replace %s", q.Node, q.Node)}
+	}
+	return nil
+}
+
+// vouch says why a node that proved its name may not take part. A node that the
+// state does not name has joined a moment ago, and this one lags behind: its
+// certificate is enough.
+func (a *assembly) vouch(p peers.Peer) (err error) {
+	a.node.View(func(s *state.State) {
+		switch m, ok := s.Member(p.Node); {
+		case !ok:
+		case m.Removed:
+			err = fmt.Errorf("node %s was removed from the cluster: %w", p.Node, peers.ErrNotVouched)
+		case m.Key != p.Key:
+			err = fmt.Errorf("the cluster knows node %s by another key: %w", p.Node, peers.ErrNotVouched)
+		}
+	})
+	return err
 }
 
 // remove takes the vote of a member that is lost for good, and notes that it is
@@ -150,7 +182,7 @@ func conflict(s *state.State, q joinRequest) (why error) {
 			return
 		}
 		address, flag := "", ""
-		if strings.TrimSuffix(q.URL, "/") == strings.TrimSuffix(m.URL, "/") {
+		if base(q.URL) == base(m.URL) {
 			address, flag = q.URL, "--listen or --advertise"
 		} else if q.Raft == m.Raft {
 			address, flag = q.Raft, "--raft"
@@ -162,11 +194,20 @@ func conflict(s *state.State, q joinRequest) (why error) {
 	return why
 }
 
+// base is a URL without the fingerprint, to compare it.
+func base(url string) string {
+	a, err := protocol.ParseAddress(url)
+	if err != nil {
+		return url
+	}
+	return a.Base
+}
+
 // checkAlone refuses a node that runs twice, and one that takes the place of a
 // node that runs.
 func (a *assembly) checkAlone(ctx context.Context, q joinRequest, before *state.Member) error {
-	if before != nil && (before.URL != q.URL || before.Raft != q.Raft) {
-		if i := a.whoIs(ctx, before.URL); i.Node == q.Node && i.Instance != q.Instance {
+	if before != nil && !before.Joining && (before.URL != q.URL || before.Raft != q.Raft) {
+		if i := a.whoIs(ctx, q.Node, before.Raft); i.Node == q.Node && i.Instance != q.Instance {
 			return &refusal{stop: true, text: fmt.Sprintf("node %s still runs at %s; a copied data folder must not run: remove it and join under a new --name", q.Node, before.URL)}
 		}
 	}
@@ -177,7 +218,7 @@ func (a *assembly) checkAlone(ctx context.Context, q joinRequest, before *state.
 	if lost.Node == a.parts.Identity.Node {
 		return refuse("--replace %s: that node runs, and leads the cluster; stop it first, for good", lost.Node)
 	}
-	if i := a.whoIs(ctx, lost.URL); i.Node == lost.Node {
+	if i := a.whoIs(ctx, lost.Node, lost.Raft); i.Node == lost.Node {
 		return refuse("--replace %s: that node still runs at %s; stop it first, for good", lost.Node, lost.URL)
 	}
 	return nil
@@ -195,96 +236,60 @@ func (a *assembly) memberLeft(node task.NodeID) (found *state.Member) {
 	return found
 }
 
-// instance says which node a process is, and which process.
-type instance struct {
-	Cluster  task.ClusterID `json:"cluster"`
-	Node     task.NodeID    `json:"node"`
-	Instance string         `json:"instance"`
-}
-
-func (a *assembly) serveInstance(w http.ResponseWriter, _ *http.Request) {
-	w.Header().Set("Content-Type", "application/json")
-	_ = json.NewEncoder(w).Encode(instance{a.parts.Identity.Cluster, a.parts.Identity.Node, a.instance})
-}
-
-// whoIs asks who is at a URL. If it is nobody of this cluster, or nobody who
-// answers soon, the answer is empty.
-func (a *assembly) whoIs(ctx context.Context, url string) instance {
-	ctx, cancel := context.WithTimeout(ctx, 2*time.Second)
-	defer cancel()
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, strings.TrimSuffix(url, "/")+pathInstance, nil)
-	if err != nil {
-		return instance{}
-	}
-	res, err := a.parts.Peers.Do(req)
-	if err != nil {
-		return instance{}
-	}
-	defer res.Body.Close()
-	var i instance
-	if err := json.NewDecoder(io.LimitReader(res.Body, maxJoinBody)).Decode(&i); err != nil || i.Cluster != a.parts.Identity.Cluster {
-		return instance{}
-	}
-	return i
-}
-
-// passAdmission sends a node's wish on to the leader.
-func (a *assembly) passAdmission(w http.ResponseWriter, ctx context.Context, q joinRequest) {
-	url := a.urlOf(a.node.Leader())
-	if url == "" || q.Passed {
+// passOn sends a node's wish on to the leader.
+func (a *assembly) passOn(w http.ResponseWriter, ctx context.Context, path string, q joinRequest) {
+	leader := a.node.Leader()
+	if a.addressOf(leader) == "" || q.Passed {
 		answerJoin(w, http.StatusServiceUnavailable, joinAnswer{Error: "the cluster is choosing a leader"})
 		return
 	}
 	q.Passed = true
-	answer, err := ask(ctx, a.parts.Peers, url, pathAdmit, q)
+	answer, err := ask(ctx, a.parts.Peers.Client(), peers.URL(leader, path), q)
 	if err != nil {
 		answer.Error = err.Error()
 	}
 	answerJoin(w, http.StatusOK, answer)
 }
 
-// urlOf is where a member is reached.
-func (a *assembly) urlOf(node task.NodeID) (url string) {
+// addressOf is where a member's peers reach it; "" if it is not known here, or
+// is this node.
+func (a *assembly) addressOf(node task.NodeID) (address string) {
 	if node == "" || node == a.parts.Identity.Node {
 		return ""
 	}
 	a.node.View(func(s *state.State) {
 		if m, ok := s.Member(node); ok {
-			url = m.URL
+			address = m.Raft
 		}
 	})
-	return url
+	return address
 }
 
 // complainEvery is how often a node that is refused says so.
 const complainEvery = time.Minute
 
-// seekAdmission asks to be admitted until it is: of the leader it knows, of
-// the members it knows, or of the one it was told to join. A node that must
-// not run ends with an error.
+// seekAdmission asks to be admitted until it is: of the leader it knows, or of
+// the member it was told to join. A node that must not run ends with an error.
 func (a *assembly) seekAdmission(ctx context.Context) error {
 	id := &a.parts.Identity
-	q := joinRequest{
-		Node: id.Node, URL: id.URL, Raft: id.Raft, Proof: admissionProof(id.Secret, id.Node),
-		Replaces: id.Replaces, Instance: a.instance,
-	}
+	q := joinRequest{Node: id.Node, URL: id.URL, Raft: id.Raft, Key: a.parts.Key, Replaces: id.Replaces, Instance: a.instance}
 	var complained time.Time
 	for {
-		for _, url := range a.admitters() {
-			answer, err := ask(ctx, a.parts.Peers, url, pathAdmit, q)
-			switch {
-			case err == nil && answer.Done && answer.Cluster == id.Cluster:
-				close(a.admitted)
-				return nil
-			case err == nil || ctx.Err() != nil:
-			case answer.Stop:
-				return err
-			case answer.Refused && time.Since(complained) >= complainEvery:
+		answer, err := a.askAdmission(ctx, q)
+		switch {
+		case err == nil && answer.Done && answer.Cluster == id.Cluster:
+			close(a.admitted)
+			return nil
+		case err == nil || ctx.Err() != nil:
+		case answer.Stop:
+			return err
+		case errors.Is(err, peers.ErrOtherCluster), answer.Refused:
+			if time.Since(complained) >= complainEvery {
 				complained = time.Now()
-				a.parts.Logger.Warn("the cluster does not admit this node", "by", url, "why", err)
-			default:
-				a.parts.Logger.Debug("not admitted yet", "by", url, "error", err)
+				a.parts.Logger.Warn("the cluster does not admit this node", "why", err)
 			}
+		default:
+			a.parts.Logger.Debug("not admitted yet", "error", err)
 		}
 		select {
 		case <-ctx.Done():
@@ -294,15 +299,25 @@ func (a *assembly) seekAdmission(ctx context.Context) error {
 	}
 }
 
-func (a *assembly) admitters() []string {
+// askAdmission asks once.
+func (a *assembly) askAdmission(ctx context.Context, q joinRequest) (joinAnswer, error) {
 	if a.node.Serving() {
-		return []string{a.parts.Identity.URL}
+		if err := a.admit(ctx, q); err != nil {
+			var refused *refusal
+			stop := errors.As(err, &refused) && refused.stop
+			return joinAnswer{Refused: refused != nil, Stop: stop}, err
+		}
+		return joinAnswer{Cluster: a.parts.Identity.Cluster, Done: true}, nil
 	}
-	var urls []string
-	if url := a.urlOf(a.node.Leader()); url != "" {
-		urls = append(urls, url)
-	} else if a.parts.Join != "" {
-		urls = append(urls, a.parts.Join)
+	if leader := a.node.Leader(); a.addressOf(leader) != "" {
+		return ask(ctx, a.parts.Peers.Client(), peers.URL(leader, pathAdmit), q)
 	}
-	return urls
+	if a.parts.Find == nil {
+		return joinAnswer{}, nil
+	}
+	node, address, err := a.parts.Find(ctx)
+	if err != nil || node == a.parts.Identity.Node {
+		return joinAnswer{}, err
+	}
+	return ask(ctx, a.parts.Peers.ClientAt(node, address), peers.URL(node, pathAdmit), q)
 }

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"math/rand/v2"
 	"net/http"
+	"time"
 
 	"golang.org/x/sync/errgroup"
 
@@ -15,6 +16,7 @@ import (
 	"github.com/sheafgrid/sheaf/coordinator/consensus"
 	"github.com/sheafgrid/sheaf/coordinator/dispatch"
 	"github.com/sheafgrid/sheaf/coordinator/httpapi"
+	"github.com/sheafgrid/sheaf/coordinator/peers"
 	"github.com/sheafgrid/sheaf/coordinator/state"
 	"github.com/sheafgrid/sheaf/coordinator/sweep"
 	"github.com/sheafgrid/sheaf/storage"
@@ -29,12 +31,23 @@ type Parts struct {
 	Raft     consensus.Stores
 	Public   storage.Blobs
 	Outputs  storage.Blobs
-	Peers    *http.Client // reaches other coordinators
-	Join     string       // URL of a member, for the first start
-	Local    bool         // this node is reached from this machine alone
-	Timing   consensus.Timing
-	Now      func() int64 // monotonic milliseconds; nil: the process's own
-	Logger   *slog.Logger
+	Key      task.Digest // fingerprint of the node's key
+	Peers    Reach
+	// Find looks for a member to ask for admission, for a node that knows none
+	// yet: its name, and where its peers reach it. Nil: there is none to ask.
+	Find   func(ctx context.Context) (node task.NodeID, raft string, err error)
+	Local  bool             // this node is reached from this machine alone
+	Wall   func() time.Time // wall clock, for what ends with a date: certificates, tokens
+	Timing consensus.Timing
+	Now    func() int64 // monotonic milliseconds; nil: the process's own
+	Logger *slog.Logger
+}
+
+// Reach is how a node reaches the other coordinators over HTTP. Whoever answers
+// has proved to be the one that is meant. URLs are those of peers.URL.
+type Reach interface {
+	Client() *http.Client                                   // members, where they are known to be
+	ClientAt(node task.NodeID, address string) *http.Client // one node, if it is at an address
 }
 
 // assembly is a node without its files and ports.
@@ -44,7 +57,8 @@ type assembly struct {
 	blobs    *blobs.Store
 	dispatch *dispatch.Dispatcher
 	sweep    *sweep.Sweeper
-	mux      *http.ServeMux
+	outside  *http.ServeMux // for clients, publishers and browsers
+	inside   *http.ServeMux // for coordinators
 
 	instance  string        // tells this process from others of the same node
 	admitting chan struct{} // holds one while a node is being admitted here
@@ -94,19 +108,40 @@ func (a *assembly) openAPI() error {
 	a.sweep = sweep.New(a.node, sweepBlobs{a.blobs}, released, a.parts.Logger)
 	api := httpapi.New(httpapi.Config{
 		Name: a.parts.Identity.Node, Cluster: a.parts.Identity.Cluster, Node: a.node, Exchange: a.dispatch, Archive: released, Public: public, Outputs: outputs,
-		Forward: a.parts.Peers, Pages: pages, Logger: a.parts.Logger,
+		Forward: a.parts.Peers.Client(), Pages: pages, Logger: a.parts.Logger,
 	})
-	a.mux = http.NewServeMux()
-	a.mux.HandleFunc("POST "+pathJoin, a.serveJoin)
-	a.mux.HandleFunc("POST "+pathAdmit, a.serveAdmit)
-	a.mux.HandleFunc("GET "+pathInstance, a.serveInstance)
-	a.mux.Handle("/internal/", a.blobs.Handler(a.parts.Identity.Node, a.parts.Identity.Secret))
-	a.mux.Handle("/", api)
+	a.outside, a.inside = http.NewServeMux(), http.NewServeMux()
+	a.outside.HandleFunc("GET "+pathInstance, a.serveInstance)
+	a.outside.Handle("/", api)
+	a.inside.HandleFunc("GET "+pathInstance, a.serveInstance)
+	a.inside.HandleFunc("POST "+pathJoin, a.serveJoin)
+	a.inside.HandleFunc("POST "+pathAdmit, a.serveAdmit)
+	a.inside.Handle("/internal/", a.membersOnly(a.blobs.Handler()))
+	a.inside.Handle("/", a.membersOnly(api))
 	return nil
 }
 
-// Handler answers HTTP requests of clients, publishers, browsers and peers.
-func (a *assembly) Handler() http.Handler { return a.mux }
+// membersOnly lets coordinators through that are members, or about to be.
+func (a *assembly) membersOnly(h http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		caller, ok := peers.CallerOf(r.Context())
+		if !ok {
+			http.Error(w, "only coordinators of this cluster are served here; clients use the port of --listen", http.StatusForbidden)
+			return
+		}
+		if err := a.vouch(caller); err != nil {
+			http.Error(w, err.Error(), http.StatusForbidden)
+			return
+		}
+		h.ServeHTTP(w, r)
+	})
+}
+
+// Handler answers HTTP requests of clients, publishers and browsers.
+func (a *assembly) Handler() http.Handler { return a.outside }
+
+// PeerHandler answers HTTP requests of coordinators; peers.CallerOf says whose.
+func (a *assembly) PeerHandler() http.Handler { return a.inside }
 
 // Run keeps the node going until ctx ends or it fails.
 func (a *assembly) Run(ctx context.Context) error {
@@ -115,7 +150,7 @@ func (a *assembly) Run(ctx context.Context) error {
 	g.Go(func() error { return a.seekAdmission(ctx) })
 	err := g.Wait()
 	a.blobs.Close()
-	a.parts.Peers.CloseIdleConnections()
+	a.parts.Peers.Client().CloseIdleConnections()
 	if errors.Is(err, context.Canceled) {
 		return nil
 	}
@@ -126,15 +161,19 @@ func (a *assembly) Run(ctx context.Context) error {
 type Info struct {
 	Node    task.NodeID
 	Cluster task.ClusterID
-	URL     string
+	URL     string // with the fingerprint that clients need, if they need one
 	Raft    string
-	Token   string // lets another coordinator join
 }
 
 // Info says who the node is and where it is reached.
 func (a *assembly) Info() Info {
 	id := &a.parts.Identity
-	return Info{Node: id.Node, Cluster: id.Cluster, URL: id.URL, Raft: id.Raft, Token: joinToken(id.Secret)}
+	return Info{Node: id.Node, Cluster: id.Cluster, URL: id.URL, Raft: id.Raft}
+}
+
+// Invite makes a token that lets one more node join, for some time.
+func (a *assembly) Invite(life time.Duration) (string, error) {
+	return a.parts.Identity.invite(a.parts.Wall(), life)
 }
 
 // State calls fn with the node's replica of the state, to be read only.

@@ -7,6 +7,7 @@ import (
 	"net/url"
 	"os"
 	"strconv"
+	"time"
 
 	"github.com/sheafgrid/sheaf/coordinator/consensus"
 	"github.com/sheafgrid/sheaf/task"
@@ -58,6 +59,9 @@ func (c *Config) complete() error {
 	}
 	if c.Replace != "" && c.Join == "" {
 		return errors.New("--replace NAME takes the place of a member of the cluster to join: give --join URL, too")
+	}
+	if c.Wall == nil {
+		c.Wall = time.Now
 	}
 	if c.Timing == (consensus.Timing{}) {
 		c.Timing = consensus.TimingLAN()

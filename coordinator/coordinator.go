@@ -9,18 +9,21 @@ package coordinator
 
 import (
 	"context"
+	"crypto/ecdsa"
 	"errors"
 	"fmt"
 	"log/slog"
 	"net"
 	"net/http"
 	"path/filepath"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/sync/errgroup"
 
 	"github.com/sheafgrid/sheaf/coordinator/blobs"
 	"github.com/sheafgrid/sheaf/coordinator/consensus"
+	"github.com/sheafgrid/sheaf/coordinator/peers"
 	"github.com/sheafgrid/sheaf/internal/fsutil"
 	"github.com/sheafgrid/sheaf/storage/dir"
 	"github.com/sheafgrid/sheaf/task"
@@ -36,13 +39,16 @@ type Config struct {
 	Bootstrap *Bootstrap  // make a new cluster, unless the folder holds a node already
 	Join      string      // URL of a member of the cluster to join, unless the folder holds a node already
 	Replace   task.NodeID // with Join: a member that is lost for good, whose place the node takes
-	Token     string      // the cluster's join token; needed unless everything is on loopback
+	Token     string      // with Join: a join token of the cluster; needed unless everything is on loopback
 	Quota     int64       // bytes for blobs and for outputs each; 0: no limit
 	Timing    consensus.Timing
 	Logger    *slog.Logger
 
 	// Now reads a monotonic clock in milliseconds; nil means the process's own.
 	Now func() int64
+	// Wall reads the wall clock, which certificates and join tokens are compared
+	// with; nil means the machine's.
+	Wall func() time.Time
 
 	advertiseRaft string // where other coordinators reach this node
 }
@@ -61,6 +67,9 @@ type Coordinator struct {
 	public   *dir.Store
 	outputs  *outputs
 	listener net.Listener
+	port     *peers.Port
+	live     atomic.Pointer[assembly] // set when the node is put together
+	members  reach                    // how it reaches the others
 	unlock   func() error
 }
 
@@ -86,8 +95,11 @@ func (c *Coordinator) open(ctx context.Context) (err error) {
 	if c.listener, err = net.Listen("tcp", c.cfg.Listen); err != nil {
 		return fmt.Errorf("listening for clients on %s: %w; choose another address with --listen", c.cfg.Listen, err)
 	}
-	peers := &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 64, IdleConnTimeout: time.Minute}}
-	id, err := findIdentity(ctx, &c.cfg, peers)
+	key, err := nodeKey(&c.cfg)
+	if err != nil {
+		return err
+	}
+	id, err := findIdentity(ctx, &c.cfg, key)
 	if err != nil {
 		return err
 	}
@@ -100,22 +112,38 @@ func (c *Coordinator) open(ctx context.Context) (err error) {
 	if c.outputs, err = openOutputs(ctx, &c.cfg); err != nil {
 		return err
 	}
-	raft, err := c.openRaft(id)
+	raft, err := c.openRaft(id, key)
 	if err != nil {
 		return err
 	}
 	if err := checkLog(&c.cfg, id, raft); err != nil {
 		return closing(err, raft)
 	}
+	fingerprint, err := peers.FingerprintOf(key)
+	if err != nil {
+		return closing(err, raft)
+	}
 	c.assembly, err = assemble(Parts{
-		Identity: id, Raft: raft, Public: c.public, Outputs: c.outputs, Peers: peers,
-		Join: c.cfg.Join, Local: loopback(c.listener.Addr().String()) && loopback(c.cfg.Raft),
-		Timing: c.cfg.Timing, Now: c.cfg.Now, Logger: c.cfg.Logger,
+		Identity: id, Raft: raft, Public: c.public, Outputs: c.outputs, Key: fingerprint, Peers: c.members,
+		Find: c.finder(), Local: loopback(c.listener.Addr().String()) && loopback(c.cfg.Raft),
+		Timing: c.cfg.Timing, Now: c.cfg.Now, Wall: c.cfg.Wall, Logger: c.cfg.Logger,
 	})
 	if err != nil {
 		return closing(err, raft)
 	}
+	c.live.Store(c.assembly)
 	return nil
+}
+
+// finder asks at the URL to join who is there.
+func (c *Coordinator) finder() func(context.Context) (task.NodeID, string, error) {
+	if c.cfg.Join == "" {
+		return nil
+	}
+	return func(ctx context.Context) (task.NodeID, string, error) {
+		i, err := findMember(ctx, &c.cfg)
+		return i.Node, i.Raft, err
+	}
 }
 
 // closing gives back a log that is not going to be used.
@@ -127,10 +155,13 @@ func closing(err error, raft consensus.Stores) error {
 }
 
 // openRaft opens the folder's log and the port for other coordinators.
-func (c *Coordinator) openRaft(id Identity) (consensus.Stores, error) {
-	stream, err := consensus.Listen(id.Node, c.cfg.Raft, id.Raft, id.Secret)
+func (c *Coordinator) openRaft(id Identity, key *ecdsa.PrivateKey) (consensus.Stores, error) {
+	if err := c.openPort(id, key); err != nil {
+		return consensus.Stores{}, err
+	}
+	stream, err := consensus.NewStream(id.Node, id.Raft, c.port)
 	if err != nil {
-		return consensus.Stores{}, fmt.Errorf("%w; choose another address with --raft", err)
+		return consensus.Stores{}, err
 	}
 	transport := consensus.NewTransport(stream, c.cfg.Logger)
 	stores, err := consensus.OpenDir(filepath.Join(c.cfg.Dir, "raft"), transport, c.cfg.Logger)
@@ -149,18 +180,27 @@ func (c *Coordinator) Run(ctx context.Context) error {
 	}
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error { return c.assembly.Run(ctx) })
+	g.Go(func() error { return c.port.Run(ctx) })
+	g.Go(func() error { return c.servePeers(ctx) })
 	g.Go(func() error { return c.noteProgress(ctx) })
 	g.Go(func() error { return c.outputs.watch(ctx) })
 	g.Go(func() error { return c.outputs.forget(ctx, c.assembly) })
+	g.Go(func() error { return serve(ctx, server, c.listener) })
+	return errors.Join(g.Wait(), c.close())
+}
+
+// serve runs an HTTP server until ctx ends. Answers on their way may then
+// finish; the log is closing under them.
+func serve(ctx context.Context, server *http.Server, l net.Listener) error {
+	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error {
-		if err := server.Serve(c.listener); !errors.Is(err, http.ErrServerClosed) {
+		if err := server.Serve(l); !errors.Is(err, http.ErrServerClosed) {
 			return err
 		}
 		return nil
 	})
 	g.Go(func() error {
 		<-ctx.Done()
-		// Answers on their way may finish; the log is closing under them.
 		short, cancel := context.WithTimeout(context.WithoutCancel(ctx), 2*time.Second)
 		defer cancel()
 		if err := server.Shutdown(short); err != nil {
@@ -168,7 +208,7 @@ func (c *Coordinator) Run(ctx context.Context) error {
 		}
 		return nil
 	})
-	return errors.Join(g.Wait(), c.close())
+	return g.Wait()
 }
 
 // close gives back what open took, as far as it got.
@@ -184,6 +224,9 @@ func (c *Coordinator) close() error {
 		if err := c.listener.Close(); !errors.Is(err, net.ErrClosed) {
 			errs = append(errs, err)
 		}
+	}
+	if c.port != nil {
+		errs = append(errs, c.port.Close())
 	}
 	if c.unlock != nil {
 		errs = append(errs, c.unlock())

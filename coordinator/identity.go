@@ -2,20 +2,19 @@ package coordinator
 
 import (
 	"context"
-	"crypto/hmac"
+	"crypto/ecdsa"
 	"crypto/rand"
-	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
-	"net/http"
 	"os"
 	"path/filepath"
 
 	"github.com/sheafgrid/sheaf/coordinator/blobs"
 	"github.com/sheafgrid/sheaf/coordinator/consensus"
+	"github.com/sheafgrid/sheaf/coordinator/peers"
 	"github.com/sheafgrid/sheaf/internal/fsutil"
 	"github.com/sheafgrid/sheaf/task"
 )
@@ -27,7 +26,8 @@ type Identity struct {
 	Format    int            `json:"format"`
 	Node      task.NodeID    `json:"node"`
 	Cluster   task.ClusterID `json:"cluster"`
-	Secret    []byte         `json:"secret"` // shared by the cluster's coordinators
+	Secret    []byte         `json:"secret"`    // shared by the cluster's coordinators
+	Authority []byte         `json:"authority"` // key of the cluster's certificate authority, shared likewise (peers.EncodeKey)
 	URL       string         `json:"url"`
 	Raft      string         `json:"raft"`
 	Bootstrap *Bootstrap     `json:"bootstrap,omitempty"` // on the node that made the cluster
@@ -35,7 +35,7 @@ type Identity struct {
 	Replaces  task.NodeID    `json:"replaces,omitempty"`  // a lost member to remove, until that is done
 }
 
-const identityFormat = 1
+const identityFormat = 2
 
 // maxIdentity bounds the file, in bytes.
 const maxIdentity = 1 << 20
@@ -44,19 +44,21 @@ func identityFile(cfg *Config) string { return filepath.Join(cfg.Dir, "node.json
 
 // findIdentity reads who this node is, or makes a new node as the
 // configuration says.
-func findIdentity(ctx context.Context, cfg *Config, peers *http.Client) (Identity, error) {
+func findIdentity(ctx context.Context, cfg *Config, key *ecdsa.PrivateKey) (Identity, error) {
 	id, err := readIdentity(cfg)
 	switch {
 	case err == nil:
-		if err := sameCluster(ctx, cfg, peers, id.Cluster); err != nil {
+		if err := sameCluster(ctx, cfg, id.Cluster); err != nil {
 			return Identity{}, err
 		}
 	case !errors.Is(err, fs.ErrNotExist):
 		return Identity{}, err
 	case cfg.Bootstrap != nil:
-		id = newCluster(cfg)
+		if id, err = newCluster(cfg, key); err != nil {
+			return Identity{}, err
+		}
 	case cfg.Join != "":
-		if id, err = askToJoin(ctx, cfg, peers); err != nil {
+		if id, err = askToJoin(ctx, cfg, key); err != nil {
 			return Identity{}, err
 		}
 	default:
@@ -86,8 +88,8 @@ func readIdentity(cfg *Config) (Identity, error) {
 	if err := json.NewDecoder(f).Decode(&id); err != nil {
 		return Identity{}, fmt.Errorf("%s: %w; if the file is lost, remove the data folder and join under a new name", identityFile(cfg), err)
 	}
-	if id.Format != identityFormat || id.Node == "" || id.Cluster.IsZero() || len(id.Secret) != 32 {
-		return Identity{}, fmt.Errorf("%s: not an identity that this version reads (format %d)", identityFile(cfg), id.Format)
+	if id.Format != identityFormat || id.Node == "" || id.Cluster.IsZero() || len(id.Secret) != 32 || len(id.Authority) == 0 {
+		return Identity{}, fmt.Errorf("%s: not an identity that this version reads (it is of format %d, this is %d)", identityFile(cfg), id.Format, identityFormat)
 	}
 	if cfg.Name != "" && cfg.Name != id.Node {
 		return Identity{}, fmt.Errorf("data folder %s is that of node %q; leave out --name %q, or give another folder", cfg.Dir, id.Node, cfg.Name)
@@ -163,28 +165,43 @@ func (c *Coordinator) noteProgress(ctx context.Context) error {
 	return writeIdentity(&c.cfg, id)
 }
 
-func newCluster(cfg *Config) Identity {
-	id := Identity{Format: identityFormat, Node: newName(cfg), Secret: random(32), Bootstrap: cfg.Bootstrap}
+// newCluster draws who a new cluster is, with an authority of its own.
+func newCluster(cfg *Config, key *ecdsa.PrivateKey) (Identity, error) {
+	name, err := newName(cfg, key)
+	if err != nil {
+		return Identity{}, err
+	}
+	authority, err := peers.NewKey()
+	if err != nil {
+		return Identity{}, err
+	}
+	id := Identity{Format: identityFormat, Node: name, Secret: random(32), Bootstrap: cfg.Bootstrap}
 	copy(id.Cluster[:], random(len(id.Cluster)))
-	return id
+	id.Authority, err = peers.EncodeKey(authority)
+	return id, err
 }
 
-func newName(cfg *Config) task.NodeID {
-	if cfg.Name != "" {
-		return cfg.Name
+// authority is the cluster's, made of the key in the node's identity.
+func (id *Identity) authority() (*peers.Authority, error) {
+	key, err := peers.DecodeKey(id.Authority)
+	if err != nil {
+		return nil, fmt.Errorf("the cluster's authority: %w", err)
 	}
-	return task.NodeID("node-" + hex.EncodeToString(random(3)))
+	return peers.NewAuthority(key)
+}
+
+// newName is a new node's: that which was given, or one made of its key, so
+// that a node that has to ask again asks under the same.
+func newName(cfg *Config, key *ecdsa.PrivateKey) (task.NodeID, error) {
+	if cfg.Name != "" {
+		return cfg.Name, nil
+	}
+	fingerprint, err := peers.FingerprintOf(key)
+	return task.NodeID("node-" + hex.EncodeToString(fingerprint[:3])), err
 }
 
 func random(n int) []byte {
 	b := make([]byte, n)
 	_, _ = rand.Read(b) // never fails: it ends the program instead
 	return b
-}
-
-// joinToken lets its bearer join the cluster.
-func joinToken(secret []byte) string {
-	mac := hmac.New(sha256.New, secret)
-	mac.Write([]byte("sheaf join token 1"))
-	return hex.EncodeToString(mac.Sum(nil)[:16])
 }

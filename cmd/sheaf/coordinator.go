@@ -11,7 +11,6 @@ import (
 
 	"github.com/sheafgrid/sheaf/client/identity"
 	"github.com/sheafgrid/sheaf/coordinator"
-	"github.com/sheafgrid/sheaf/internal/fsutil"
 	"github.com/sheafgrid/sheaf/protocol"
 	"github.com/sheafgrid/sheaf/task"
 )
@@ -25,7 +24,7 @@ type coordinatorCommand struct {
 	Bootstrap bool       `help:"Make a new cluster of this one node (once; ignored afterwards)."`
 	Join      string     `help:"Join the cluster that this URL is a member of (once; ignored afterwards)." placeholder:"URL"`
 	Replace   string     `help:"With --join: take the place of this member, which is lost for good and gets no vote any more." placeholder:"NAME"`
-	Token     string     `help:"The cluster's join token, from the file join-token of a member's data folder. Not needed while everything is on loopback." env:"SHEAF_JOIN_TOKEN" placeholder:"TOKEN"`
+	Token     string     `help:"With --join: a join token, made at a member with sheaf operator token; it lets one node join. Not needed while everything is on loopback." env:"SHEAF_JOIN_TOKEN" placeholder:"TOKEN"`
 	Publisher []task.Key `help:"With --bootstrap: only these accounts may publish. Default: anyone." placeholder:"KEY"`
 	Quota     int64      `help:"Bytes for inputs, and for outputs, each; 0: no limit." default:"0" placeholder:"BYTES"`
 	Verbose   bool       `help:"Log what Raft does, too." short:"v"`
@@ -82,9 +81,6 @@ func (c *coordinatorCommand) Run(a *app) error {
 		return err
 	}
 	info := node.Info()
-	if err := fsutil.WriteFileAtomic(filepath.Join(c.Data, "join-token"), []byte(info.Token+"\n"), 0o600); err != nil {
-		return err
-	}
 	if a.json {
 		a.print(map[string]any{"node": info.Node, "cluster": info.Cluster, "url": info.URL, "raft": info.Raft})
 	} else {

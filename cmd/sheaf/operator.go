@@ -9,6 +9,7 @@ import (
 
 type operatorCommand struct {
 	Publishers operatorPublishersCommand `cmd:"" help:"Say who may publish."`
+	Token      operatorTokenCommand      `cmd:"" help:"Make a token that lets one more coordinator join."`
 }
 
 type operatorPublishersCommand struct {

@@ -2,9 +2,6 @@ package blobs
 
 import (
 	"bytes"
-	"crypto/hmac"
-	"crypto/sha256"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
@@ -16,11 +13,8 @@ import (
 	"github.com/sheafgrid/sheaf/task"
 )
 
-// Paths and headers that only coordinators use among themselves.
-const (
-	pathPrefix  = "/internal/v1/"
-	headerProof = "Sheaf-Node-Proof"
-)
+// pathPrefix begins the paths that only coordinators use among themselves.
+const pathPrefix = "/internal/v1/"
 
 // frameBatch is the kind of frame of a batch of small blobs.
 const frameBatch uint16 = 48
@@ -35,30 +29,14 @@ type batch struct {
 	Blobs []storage.Small `msgpack:"b,omitempty"`
 }
 
-// proofFor is what a coordinator shows to a peer: that it knows the cluster's
-// secret, and means this peer. Another node at a dead one's address must not
-// count as one that has its blobs.
-func proofFor(secret []byte, recipient task.NodeID) string {
-	mac := hmac.New(sha256.New, secret)
-	mac.Write([]byte("sheaf internal http 2 " + string(recipient)))
-	return hex.EncodeToString(mac.Sum(nil))
-}
-
-// Handler serves the stores of a node, by its name, to peers that know the
-// cluster's secret, under /internal/v1/.
-func (s *Store) Handler(name task.NodeID, secret []byte) http.Handler {
-	want := proofFor(secret, name)
+// Handler serves the stores of a node to its peers, under /internal/v1/. Who
+// calls was verified before.
+func (s *Store) Handler() http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("PUT "+pathPrefix+"{area}/{digest}", s.servePut)
 	mux.HandleFunc("GET "+pathPrefix+"{area}/{digest}", s.serveGet)
 	mux.HandleFunc("POST "+pathPrefix+"{area}", s.serveBatch)
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if !hmac.Equal([]byte(r.Header.Get(headerProof)), []byte(want)) {
-			http.Error(w, "only coordinators of this cluster that mean this node are served here", http.StatusForbidden)
-			return
-		}
-		mux.ServeHTTP(w, r)
-	})
+	return mux
 }
 
 func (s *Store) area(w http.ResponseWriter, r *http.Request) (storage.Blobs, bool) {

@@ -41,12 +41,12 @@ func newCluster(t *testing.T, n int) *cluster {
 				if c.down[k] {
 					url = "http://127.0.0.1:1"
 				}
-				peers = append(peers, blobs.NewPeer(task.NodeID(rune('a'+k)), url, []byte("secret"), http.DefaultClient))
+				peers = append(peers, blobs.NewPeer(task.NodeID(rune('a'+k)), url, http.DefaultClient))
 			}
 			return peers, nil
 		}
 		s := blobs.New(public, outputs, peers, slog.New(slog.NewTextHandler(io.Discard, nil)))
-		server := httptest.NewServer(s.Handler(task.NodeID(rune('a'+i)), []byte("secret")))
+		server := httptest.NewServer(s.Handler())
 		t.Cleanup(server.Close)
 		t.Cleanup(s.Close)
 		urls[i] = server.URL
@@ -211,26 +211,5 @@ func TestOutputsArePublishedByCopying(t *testing.T) {
 	}
 	if err := c.stores[0].Publish(context.Background(), task.Digest{1}); !errors.Is(err, storage.ErrNotFound) {
 		t.Errorf("publishing what is not there: %v", err)
-	}
-}
-
-func TestStrangersAreNotServed(t *testing.T) {
-	c := newCluster(t, 1)
-	server := httptest.NewServer(c.stores[0].Handler("n4", []byte("secret")))
-	defer server.Close()
-	for what, stranger := range map[string]blobs.Peer{
-		"a stranger":                        blobs.NewPeer("n4", server.URL, []byte("guess"), server.Client()),
-		"a peer that means the node before": blobs.NewPeer("n3", server.URL, []byte("secret"), server.Client()),
-	} {
-		if err := stranger.Put(context.Background(), blobs.Public, task.EmptyDigest, 0, bytes.NewReader(nil)); err == nil {
-			t.Errorf("%s could store a blob", what)
-		}
-		if _, _, err := stranger.Get(context.Background(), blobs.Outputs, task.EmptyDigest); err == nil || errors.Is(err, storage.ErrNotFound) {
-			t.Errorf("%s could ask for a blob: %v", what, err)
-		}
-	}
-	peer := blobs.NewPeer("n4", server.URL, []byte("secret"), server.Client())
-	if err := peer.Put(context.Background(), blobs.Public, task.EmptyDigest, 0, bytes.NewReader(nil)); err != nil {
-		t.Errorf("a peer could not store a blob: %v", err)
 	}
 }

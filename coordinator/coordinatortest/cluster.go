@@ -10,6 +10,7 @@ package coordinatortest
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -25,6 +26,7 @@ import (
 
 	"github.com/sheafgrid/sheaf/coordinator"
 	"github.com/sheafgrid/sheaf/coordinator/consensus"
+	"github.com/sheafgrid/sheaf/coordinator/peers"
 	"github.com/sheafgrid/sheaf/coordinator/state"
 	"github.com/sheafgrid/sheaf/storage"
 	"github.com/sheafgrid/sheaf/storage/memory"
@@ -76,12 +78,14 @@ func (c *Cluster) Add(replaces task.NodeID) *Node {
 		Name: name, URL: "http://" + string(name) + ".test", public: blobs(c.TB), outputs: blobs(c.TB),
 		raft: consensus.Stores{Log: log, Stable: log, Snapshots: raft.NewInmemSnapshotStore()},
 		identity: coordinator.Identity{
-			Format: 1, Node: name, Cluster: clusterID, Secret: bytes.Repeat([]byte{7}, 32),
+			Format: 2, Node: name, Cluster: clusterID, Secret: bytes.Repeat([]byte{7}, 32), Authority: c.authority(),
 			URL: "http://" + string(name) + ".test", Raft: string(name), Replaces: replaces,
 		},
 	}
 	if len(c.Nodes) == 0 {
 		node.identity.Bootstrap = &coordinator.Bootstrap{Anyone: true}
+	} else {
+		c.join(node)
 	}
 	c.mu.Lock()
 	c.Nodes = append(c.Nodes, node)
@@ -97,6 +101,65 @@ func (c *Cluster) Add(replaces task.NodeID) *Node {
 	})
 	return node
 }
+
+// authority is the key of the cluster's authority, made by the first node.
+func (c *Cluster) authority() []byte {
+	c.TB.Helper()
+	if len(c.Nodes) > 0 {
+		return c.Nodes[0].identity.Authority
+	}
+	key, err := peers.NewKey()
+	if err != nil {
+		c.TB.Fatal(err)
+	}
+	der, err := peers.EncodeKey(key)
+	if err != nil {
+		c.TB.Fatal(err)
+	}
+	return der
+}
+
+// join asks for a node to be let in, with a token, as its first start does.
+func (c *Cluster) join(n *Node) {
+	c.TB.Helper()
+	token, err := c.Leader().Invite(time.Hour)
+	if err != nil {
+		c.TB.Fatal(err)
+	}
+	q := map[string]string{
+		"node": string(n.Name), "url": n.URL, "raft": n.identity.Raft, "key": n.key().String(), "token": token, "replaces": string(n.identity.Replaces),
+	}
+	c.WaitFor(fmt.Sprintf("%s to be let in", n.Name), func() bool {
+		status, text := c.AskToJoin(q)
+		if status != http.StatusOK && status != http.StatusServiceUnavailable {
+			c.TB.Fatalf("%s is not let in: %d %s", n.Name, status, text)
+		}
+		return status == http.StatusOK
+	})
+}
+
+// AskToJoin asks the leader to let a node in, and returns what it answers.
+func (c *Cluster) AskToJoin(q map[string]string) (status int, text string) {
+	c.TB.Helper()
+	body, err := json.Marshal(q)
+	if err != nil {
+		c.TB.Fatal(err)
+	}
+	lead := c.LeaderNode()
+	res, err := reach{c, nil}.Client().Post(peers.URL(lead.Name, "/internal/v1/join"), "application/json", bytes.NewReader(body))
+	if err != nil {
+		c.TB.Fatal(err)
+	}
+	defer res.Body.Close()
+	b, err := io.ReadAll(res.Body)
+	if err != nil {
+		c.TB.Fatal(err)
+	}
+	return res.StatusCode, string(b)
+}
+
+// key is the fingerprint of a node's key, which no handshake asks for here.
+func (n *Node) key() task.Digest { return task.Sum([]byte(n.Name)) }
 
 func blobs(tb testing.TB) storage.Blobs {
 	s, err := memory.New(memory.Config{})
@@ -125,8 +188,8 @@ func (c *Cluster) Start(n *Node) {
 		}
 	}
 	a, err := coordinator.Assemble(coordinator.Parts{
-		Identity: n.identity, Raft: n.raft, Public: n.public, Outputs: n.outputs, Peers: c.Client(),
-		Join: c.Nodes[0].URL, Local: true, Timing: consensus.TimingLAN(), Logger: logger().With("node", n.Name),
+		Identity: n.identity, Raft: n.raft, Public: n.public, Outputs: n.outputs, Key: n.key(), Peers: reach{c, n},
+		Find: c.find, Local: true, Timing: consensus.TimingLAN(), Wall: time.Now, Logger: logger().With("node", n.Name),
 	})
 	if err != nil {
 		c.TB.Fatal(err)
@@ -233,11 +296,59 @@ func (c *Cluster) Check() {
 	}
 }
 
-// Client reaches the nodes by their URLs, as far as they are up.
-func (c *Cluster) Client() *http.Client { return &http.Client{Transport: direct{c}} }
+// find says where a member is, as its URL would.
+func (c *Cluster) find(context.Context) (task.NodeID, string, error) {
+	return c.Nodes[0].Name, c.Nodes[0].identity.Raft, nil
+}
 
-// direct hands requests to handlers without a network between.
-type direct struct{ c *Cluster }
+// Client reaches the nodes by their URLs, as clients do, as far as they are up.
+func (c *Cluster) Client() *http.Client { return &http.Client{Transport: direct{c, c.outside}} }
+
+// outside serves clients of a node that a URL names.
+func (c *Cluster) outside(host string) http.Handler {
+	for _, n := range c.Nodes {
+		if "http://"+host == n.URL && n.running != nil {
+			return n.running.Handler()
+		}
+	}
+	return nil
+}
+
+// reach is how a node reaches the others: by their names, as who it is. A nil
+// node is a stranger.
+type reach struct {
+	c    *Cluster
+	from *Node
+}
+
+// Client reaches any node.
+func (r reach) Client() *http.Client { return &http.Client{Transport: direct{r.c, r.inside}} }
+
+// ClientAt reaches any node: addresses are names here.
+func (r reach) ClientAt(task.NodeID, string) *http.Client { return r.Client() }
+
+// inside serves the peers of a node that a URL names.
+func (r reach) inside(host string) http.Handler {
+	for _, n := range r.c.Nodes {
+		if host == string(n.Name) && n.running != nil {
+			h := n.running.PeerHandler()
+			return http.HandlerFunc(func(w http.ResponseWriter, q *http.Request) {
+				if r.from != nil {
+					q = q.WithContext(peers.WithCaller(q.Context(), peers.Peer{Node: r.from.Name, Key: r.from.key()}))
+				}
+				h.ServeHTTP(w, q)
+			})
+		}
+	}
+	return nil
+}
+
+// direct hands requests to handlers without a network between. find looks for
+// the handler of a URL's host, with the cluster's lock held.
+type direct struct {
+	c    *Cluster
+	find func(host string) http.Handler
+}
 
 // RoundTrip calls the handler of the node that the URL names.
 func (d direct) RoundTrip(r *http.Request) (*http.Response, error) {
@@ -275,10 +386,5 @@ func serve(h http.Handler, w http.ResponseWriter, r *http.Request) (aborted bool
 func (d direct) handler(host string) http.Handler {
 	d.c.mu.Lock()
 	defer d.c.mu.Unlock()
-	for _, n := range d.c.Nodes {
-		if "http://"+host == n.URL && n.running != nil {
-			return n.running.Handler()
-		}
-	}
-	return nil
+	return d.find(host)
 }

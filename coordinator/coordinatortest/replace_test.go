@@ -1,9 +1,6 @@
 package coordinatortest_test
 
 import (
-	"bytes"
-	"encoding/json"
-	"io"
 	"maps"
 	"net/http"
 	"slices"
@@ -14,6 +11,7 @@ import (
 
 	"github.com/sheafgrid/sheaf/coordinator/coordinatortest"
 	"github.com/sheafgrid/sheaf/coordinator/state"
+	"github.com/sheafgrid/sheaf/task"
 )
 
 // A lost disk must not stay a vote: after the loss was made good, the cluster
@@ -69,26 +67,6 @@ func TestReplacedLater(t *testing.T) {
 	})
 }
 
-// askToJoin asks a cluster's first node for the secret, as a new node does, and
-// returns what it answered.
-func askToJoin(t *testing.T, c *coordinatortest.Cluster, q map[string]string) (status int, text string) {
-	t.Helper()
-	body, err := json.Marshal(q)
-	if err != nil {
-		t.Fatal(err)
-	}
-	res, err := c.Client().Post(c.Nodes[0].URL+"/internal/v1/join", "application/json", bytes.NewReader(body))
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer res.Body.Close()
-	b, err := io.ReadAll(res.Body)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return res.StatusCode, string(b)
-}
-
 func TestConflictsAreRefused(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := coordinatortest.New(t, 2)
@@ -105,7 +83,8 @@ func TestConflictsAreRefused(t *testing.T) {
 			{"n2", "http://n3.test", "", http.StatusConflict, "--replace n2"},
 			{"n3", "http://n3.test", "n3", http.StatusConflict, "cannot take its own place"},
 		} {
-			status, text := askToJoin(t, c, map[string]string{"node": k.node, "url": k.url, "raft": "127.0.0.1:9", "replaces": k.replaces})
+			key := task.Sum([]byte("key of " + k.node)).String()
+			status, text := c.AskToJoin(map[string]string{"node": k.node, "url": k.url, "raft": "127.0.0.1:9", "key": key, "replaces": k.replaces})
 			if status != k.status || !strings.Contains(text, k.says) {
 				t.Errorf("node %s at %s for %q: got %d %s, want %d and %q", k.node, k.url, k.replaces, status, text, k.status, k.says)
 			}

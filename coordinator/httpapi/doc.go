@@ -68,7 +68,7 @@ type Config struct {
 	Archive  Archive
 	Public   Store
 	Outputs  Store
-	Forward  *http.Client // reaches the leader
+	Forward  *http.Client // reaches the other coordinators by their names (peers.URL)
 	Pages    *web.Pages
 	Logger   *slog.Logger
 }

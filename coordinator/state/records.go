@@ -16,13 +16,16 @@ type Cluster struct {
 	Publishers []task.Key     `msgpack:"p,omitempty"` // who may, when not anyone; sorted
 }
 
-// Member is a coordinator that the cluster has had. What Raft makes of it, a
-// voter or not, is Raft's to know.
+// Member is a coordinator that the cluster has had, or is about to have. What
+// Raft makes of it, a voter or not, is Raft's to know.
 type Member struct {
 	Node    task.NodeID `msgpack:"n"`
-	URL     string      `msgpack:"u"` // where clients reach it
+	URL     string      `msgpack:"u"` // where clients reach it, with the fingerprint that they go by, if any (protocol.Address)
 	Raft    string      `msgpack:"r"` // where its peers reach it
 	Removed bool        `msgpack:"x,omitempty"`
+	Key     task.Digest `msgpack:"k"`           // fingerprint of the key that proves it is this node; its name belongs to it for good
+	Token   uint64      `msgpack:"t,omitempty"` // number of the token that let it join, used up by that; 0: it made the cluster, or joined without
+	Joining bool        `msgpack:"j,omitempty"` // it may have the cluster's keys, and was not admitted yet
 }
 
 // Account is a person or an institution.
