@@ -28,7 +28,7 @@ var levels = map[string]int{
 	"storage/dir": 2, "storage/segments": 2, "storage/memory": 2, "storage/faulty": 2, "storage/storagetest": 2,
 	"coordinator/state": 2, "coordinator/schedule": 2, "client/plan": 2, "publisher": 2, "client/sandbox/wasi": 2, "web": 2, "loadgen": 2, "coordinator/peers": 2,
 
-	"storage/tiered": 3, "coordinator/archive": 3, "coordinator/consensus": 3, "coordinator/blobs": 3, "coordinator/dispatch": 3, "coordinator/sweep": 3, "coordinator/httpapi": 3,
+	"storage/tiered": 3, "coordinator/archive": 3, "coordinator/consensus": 3, "coordinator/blobs": 3, "coordinator/dispatch": 3, "coordinator/sweep": 3, "coordinator/httpapi": 3, "coordinator/front": 3,
 	"client/sandbox": 3, "client/journal": 3, "client/remote": 3, "client/identity": 3,
 
 	"coordinator": 4, "client": 4,

@@ -23,6 +23,7 @@ import (
 
 	"github.com/sheafgrid/sheaf/coordinator/blobs"
 	"github.com/sheafgrid/sheaf/coordinator/consensus"
+	"github.com/sheafgrid/sheaf/coordinator/front"
 	"github.com/sheafgrid/sheaf/coordinator/peers"
 	"github.com/sheafgrid/sheaf/internal/fsutil"
 	"github.com/sheafgrid/sheaf/storage/dir"
@@ -40,6 +41,7 @@ type Config struct {
 	Join      string      // URL of a member of the cluster to join, unless the folder holds a node already
 	Replace   task.NodeID // with Join: a member that is lost for good, whose place the node takes
 	Token     string      // with Join: a join token of the cluster; needed unless everything is on loopback
+	HTTPS     HTTPS       // what clients see at Listen
 	Quota     int64       // bytes for blobs and for outputs each; 0: no limit
 	Timing    consensus.Timing
 	Logger    *slog.Logger
@@ -70,6 +72,7 @@ type Coordinator struct {
 	port     *peers.Port
 	live     atomic.Pointer[assembly] // set when the node is put together
 	members  reach                    // how it reaches the others
+	front    *front.Front
 	unlock   func() error
 }
 
@@ -104,6 +107,9 @@ func (c *Coordinator) open(ctx context.Context) (err error) {
 		return err
 	}
 	if err := checkFolders(&c.cfg, id); err != nil {
+		return err
+	}
+	if id, err = c.openFront(id); err != nil {
 		return err
 	}
 	if c.public, err = dir.Open(ctx, dir.Config{Path: filepath.Join(c.cfg.Dir, string(blobs.Public)), Quota: c.cfg.Quota}); err != nil {
@@ -185,7 +191,8 @@ func (c *Coordinator) Run(ctx context.Context) error {
 	g.Go(func() error { return c.noteProgress(ctx) })
 	g.Go(func() error { return c.outputs.watch(ctx) })
 	g.Go(func() error { return c.outputs.forget(ctx, c.assembly) })
-	g.Go(func() error { return serve(ctx, server, c.listener) })
+	g.Go(func() error { return c.front.Run(ctx) })
+	g.Go(func() error { return serve(ctx, server, c.front.Listener(c.listener)) })
 	return errors.Join(g.Wait(), c.close())
 }
 

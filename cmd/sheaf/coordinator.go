@@ -4,7 +4,6 @@ import (
 	"crypto/rand"
 	"fmt"
 	"log/slog"
-	"net/url"
 	"os"
 	"path/filepath"
 	"runtime/debug"
@@ -16,18 +15,19 @@ import (
 )
 
 type coordinatorCommand struct {
-	Data      string     `help:"Data folder of this node, made if it is not there." required:"" placeholder:"DIR"`
-	Listen    string     `help:"Address for clients and browsers. Default: ${default}." default:"127.0.0.1:7710" placeholder:"HOST:PORT"`
-	Raft      string     `help:"Address for the other coordinators; default: --listen with a port 1000 higher. Its traffic is not encrypted: keep it on a network of your own." placeholder:"HOST:PORT"`
-	Advertise string     `help:"URL under which clients reach this node, if not that of --listen." placeholder:"URL"`
-	Name      string     `help:"Name of a new node; drawn if not given." placeholder:"NAME"`
-	Bootstrap bool       `help:"Make a new cluster of this one node (once; ignored afterwards)."`
-	Join      string     `help:"Join the cluster that this URL is a member of (once; ignored afterwards)." placeholder:"URL"`
-	Replace   string     `help:"With --join: take the place of this member, which is lost for good and gets no vote any more." placeholder:"NAME"`
-	Token     string     `help:"With --join: a join token, made at a member with sheaf operator token; it lets one node join. Not needed while everything is on loopback." env:"SHEAF_JOIN_TOKEN" placeholder:"TOKEN"`
-	Publisher []task.Key `help:"With --bootstrap: only these accounts may publish. Default: anyone." placeholder:"KEY"`
-	Quota     int64      `help:"Bytes for inputs, and for outputs, each; 0: no limit." default:"0" placeholder:"BYTES"`
-	Verbose   bool       `help:"Log what Raft does, too." short:"v"`
+	Data       string `help:"Data folder of this node, made if it is not there." required:"" placeholder:"DIR"`
+	Listen     string `help:"Address for clients and browsers. Default: ${default}." default:"127.0.0.1:7710" placeholder:"HOST:PORT"`
+	Raft       string `help:"Address for the other coordinators; default: --listen with a port 1000 higher." placeholder:"HOST:PORT"`
+	Advertise  string `help:"URL under which clients reach this node, if not that of --listen." placeholder:"URL"`
+	Name       string `help:"Name of a new node; drawn if not given." placeholder:"NAME"`
+	Bootstrap  bool   `help:"Make a new cluster of this one node (once; ignored afterwards)."`
+	Join       string `help:"Join the cluster that this URL is a member of (once; ignored afterwards)." placeholder:"URL"`
+	Replace    string `help:"With --join: take the place of this member, which is lost for good and gets no vote any more." placeholder:"NAME"`
+	Token      string `help:"With --join: a join token, made at a member with sheaf operator token; it lets one node join. Not needed while everything is on loopback." env:"SHEAF_JOIN_TOKEN" placeholder:"TOKEN"`
+	httpsFlags `embed:""`
+	Publisher  []task.Key `help:"With --bootstrap: only these accounts may publish. Default: anyone." placeholder:"KEY"`
+	Quota      int64      `help:"Bytes for inputs, and for outputs, each; 0: no limit." default:"0" placeholder:"BYTES"`
+	Verbose    bool       `help:"Log what Raft does, too." short:"v"`
 }
 
 // Help is printed below the flags.
@@ -41,7 +41,12 @@ func (*coordinatorCommand) Help() string {
 A node that was stopped, or killed, goes on when it is started again the same way. With three nodes, one may be lost at any time;
 if it is lost for good, put another one in its place, under a new name, before the next one goes:
 
-    sheaf coordinator --data n4 --listen 127.0.0.1:7714 --join http://127.0.0.1:7711 --replace NAME`
+    sheaf coordinator --data n4 --listen 127.0.0.1:7714 --join http://127.0.0.1:7711 --replace NAME
+
+On machines of their own, clients speak HTTPS with each; without a certificate from elsewhere it makes one, and prints its address with a fingerprint by which clients know it. To join, a node needs a token:
+
+    sheaf coordinator --data n1 --listen 0.0.0.0:7710 --advertise https://one.example.org:7710 --bootstrap
+    sheaf operator token --data n1`
 }
 
 // garbage is by how many percent a coordinator's memory may grow before what is
@@ -61,7 +66,7 @@ func (c *coordinatorCommand) Run(a *app) error {
 	log := slog.New(slog.NewTextHandler(a.stderr, &slog.HandlerOptions{Level: level}))
 	cfg := coordinator.Config{
 		Dir: c.Data, Listen: c.Listen, Raft: c.Raft, Advertise: c.Advertise, Name: task.NodeID(c.Name),
-		Join: c.Join, Replace: task.NodeID(c.Replace), Token: c.Token, Quota: c.Quota, Logger: log,
+		Join: c.Join, Replace: task.NodeID(c.Replace), Token: c.Token, HTTPS: c.https(), Quota: c.Quota, Logger: log,
 	}
 	if err := c.check(); err != nil {
 		return err
@@ -85,18 +90,23 @@ func (c *coordinatorCommand) Run(a *app) error {
 		a.print(map[string]any{"node": info.Node, "cluster": info.Cluster, "url": info.URL, "raft": info.Raft})
 	} else {
 		a.say("Coordinator %s of cluster %s.", info.Node, info.Cluster)
+		url := shellWord(info.URL)
 		a.say("Status page:        %s", info.URL)
-		a.say("Add a coordinator:  sheaf coordinator --data DIR --listen HOST:PORT --join %s", info.URL)
-		a.say("Volunteer:          sheaf client --join %s --allow all", info.URL)
-		a.say("Submit a job:       sheaf job submit FILE --server %s", info.URL)
+		if loopbackOnly(c.Listen) {
+			a.say("Add a coordinator:  sheaf coordinator --data DIR --listen HOST:PORT --join %s", url)
+		} else {
+			a.say("Add a coordinator:  sheaf operator token --data %s", shellWord(c.Data))
+		}
+		a.say("Volunteer:          sheaf client --join %s --allow all", url)
+		a.say("Submit a job:       sheaf job submit FILE --server %s", url)
 	}
 	return node.Run(a.ctx)
 }
 
 // check refuses what would only fail later, or for ever.
 func (c *coordinatorCommand) check() error {
-	if u, err := url.Parse(c.Join); c.Join != "" && (err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "") {
-		return failure{fmt.Errorf("--join %q: want the URL of a member, like http://127.0.0.1:7711", c.Join), exitUsage}
+	if _, err := protocol.ParseAddress(c.Join); c.Join != "" && err != nil {
+		return failure{fmt.Errorf("--join: %w", err), exitUsage}
 	}
 	if c.Quota < 0 {
 		return failure{fmt.Errorf("--quota %d: want a number of bytes, or 0 for no limit", c.Quota), exitUsage}

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"os"
 	"os/signal"
@@ -44,7 +45,7 @@ func TestScripts(t *testing.T) {
 			e.Setenv("XDG_DATA_HOME", filepath.Join(e.WorkDir, "home"))
 			return os.CopyFS(filepath.Join(e.WorkDir, "examples"), examples.Files())
 		},
-		Cmds: map[string]func(*testscript.TestScript, bool, []string){"flip": flip, "jobid": jobID},
+		Cmds: map[string]func(*testscript.TestScript, bool, []string){"flip": flip, "jobid": jobID, "field": field},
 	})
 }
 
@@ -71,4 +72,22 @@ func jobID(ts *testscript.TestScript, _ bool, args []string) {
 		ts.Fatalf("no job id in %q", ts.ReadFile("stdout"))
 	}
 	ts.Setenv(args[0], ids[len(ids)-1])
+}
+
+// field keeps a field of the JSON that the last command printed in a variable;
+// with a regular expression, the part of it that matches.
+func field(ts *testscript.TestScript, _ bool, args []string) {
+	if len(args) < 2 || len(args) > 3 {
+		ts.Fatalf("usage: field NAME VARIABLE [REGEXP]")
+	}
+	var object map[string]any
+	ts.Check(json.Unmarshal([]byte(ts.ReadFile("stdout")), &object))
+	text, ok := object[args[0]].(string)
+	if !ok {
+		ts.Fatalf("no text %q in %v", args[0], object)
+	}
+	if len(args) == 3 {
+		text = regexp.MustCompile(args[2]).FindString(text)
+	}
+	ts.Setenv(args[1], text)
 }

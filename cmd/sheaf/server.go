@@ -21,9 +21,10 @@ import (
 
 // serverFlags say which cluster a publisher's command talks to, and as whom.
 type serverFlags struct {
-	Server  []string      `help:"URL of any of the cluster's coordinators; several, with commas between them, are tried in turn." env:"SHEAF_SERVER" placeholder:"URL"`
-	Account string        `help:"File of your account's key; made when it is not there. Default: ${default}." default:"${accountFile}" type:"path" placeholder:"FILE"`
-	Timeout time.Duration `help:"How long to wait for the cluster." default:"60s"`
+	Server    []string      `help:"URL of any of the cluster's coordinators; several, with commas between them, are tried in turn." env:"SHEAF_SERVER" placeholder:"URL"`
+	Account   string        `help:"File of your account's key; made when it is not there. Default: ${default}." default:"${accountFile}" type:"path" placeholder:"FILE"`
+	Timeout   time.Duration `help:"How long to wait for the cluster." default:"60s"`
+	plainFlag `embed:""`
 }
 
 // session is a publisher's way to a cluster.
@@ -58,7 +59,7 @@ func (f *serverFlags) reader(a *app) (*session, error) {
 		return nil, failure{errors.New("which cluster? Name one of its coordinators with --server URL, or set SHEAF_SERVER"), exitUsage}
 	}
 	r, err := remote.Open(remote.Config{
-		URLs: f.Server, Patience: f.Timeout, Random: newRandom(), Logger: slog.New(plainHandler{a.stderr}),
+		URLs: f.Server, PlainHTTP: f.PlainHTTP, Patience: f.Timeout, Random: newRandom(), Logger: slog.New(plainHandler{a.stderr}),
 	})
 	if err != nil {
 		return nil, failure{err, exitUsage}
