@@ -35,7 +35,7 @@ func (a *assembly) serveAdmit(w http.ResponseWriter, r *http.Request) {
 	caller, _ := peers.CallerOf(r.Context())
 	if !q.Passed || a.memberLeft(caller.Node) == nil || a.vouch(caller) != nil { // no member passes it on: it must be the node's own
 		if caller.Node == "" || caller.Node != q.Node {
-			answerJoin(w, http.StatusForbidden, joinAnswer{Error: "a node is admitted that proves to have the name that it asks for"})
+			answerJoin(w, http.StatusForbidden, joinAnswer{Error: "a node is admitted that proves to have the name that it asks for", Refused: true})
 			return
 		}
 		q.Key, q.Passed = caller.Key, false
@@ -245,7 +245,7 @@ func (a *assembly) passOn(w http.ResponseWriter, ctx context.Context, path strin
 	}
 	q.Passed = true
 	answer, err := ask(ctx, a.parts.Peers.Client(), peers.URL(leader, path), q)
-	if err != nil {
+	if err != nil && answer.Error == "" {
 		answer.Error = err.Error()
 	}
 	answerJoin(w, http.StatusOK, answer)

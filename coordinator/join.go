@@ -60,10 +60,13 @@ type joinAnswer struct {
 	Stop bool `json:"stop,omitempty"`
 }
 
-// errUnreachable means that nobody answered at all.
-var errUnreachable = errors.New("no coordinator answers")
+// Reasons to ask again: nobody answered at all, or the cluster cannot say yet.
+var (
+	errUnreachable = errors.New("no coordinator answers")
+	errNotYet      = errors.New("the cluster cannot let a node in at the moment")
+)
 
-// joinPatience is how long a new node waits for the cluster to answer.
+// joinPatience is how long a new node waits for the cluster to let it in.
 const joinPatience = 30 * time.Second
 
 // askToJoin takes the first two steps.
@@ -78,8 +81,8 @@ func askToJoin(ctx context.Context, cfg *Config, key *ecdsa.PrivateKey) (Identit
 	}
 	answer, err := cfg.join(ctx, q)
 	// Whoever starts several nodes at once starts them in any order.
-	for end := time.Now().Add(joinPatience); errors.Is(err, errUnreachable) && ctx.Err() == nil && time.Now().Before(end); {
-		cfg.Logger.Info("waiting for the cluster to answer", "url", cfg.Join, "why", err)
+	for end := time.Now().Add(joinPatience); (errors.Is(err, errUnreachable) || errors.Is(err, errNotYet)) && ctx.Err() == nil && time.Now().Before(end); {
+		cfg.Logger.Info("waiting for the cluster to let this node in", "url", cfg.Join, "why", err)
 		select {
 		case <-ctx.Done():
 		case <-time.After(time.Second):
@@ -147,8 +150,11 @@ func ask(ctx context.Context, client *http.Client, url string, q joinRequest) (j
 	if err := json.NewDecoder(io.LimitReader(res.Body, maxJoinBody)).Decode(&answer); err != nil {
 		return joinAnswer{}, fmt.Errorf("%s answered %s, which is no answer of a coordinator", url, res.Status)
 	}
-	if answer.Error != "" {
+	switch {
+	case answer.Refused:
 		return answer, errors.New(answer.Error)
+	case answer.Error != "":
+		return answer, fmt.Errorf("%w: %s", errNotYet, answer.Error)
 	}
 	return answer, nil
 }
@@ -209,7 +215,7 @@ func (a *assembly) checkToken(r *http.Request, q joinRequest) (number uint64, er
 func readJoin(w http.ResponseWriter, r *http.Request, q *joinRequest) bool {
 	err := json.NewDecoder(http.MaxBytesReader(w, r.Body, maxJoinBody)).Decode(q)
 	if err != nil {
-		answerJoin(w, http.StatusBadRequest, joinAnswer{Error: fmt.Sprintf("the request cannot be read: %v", err)})
+		answerJoin(w, http.StatusBadRequest, joinAnswer{Error: fmt.Sprintf("the request cannot be read: %v", err), Refused: true})
 	}
 	return err == nil
 }

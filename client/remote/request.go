@@ -34,6 +34,9 @@ func (r *Remote) Send(ctx context.Context, frame []byte) (*protocol.Reply, error
 		r.learn(x.Members, x.Leader)
 		r.clock.set(&r.mu, max(x.Time, 0))
 	}
+	if d := reply.Done; d != nil {
+		r.learn(d.Members, d.Leader)
+	}
 	return reply, nil
 }
 
