@@ -31,6 +31,10 @@ const (
 // maxJoinBody bounds both requests and answers, in bytes.
 const maxJoinBody = 64 << 10
 
+// joinBodyTimeout is how long a request, which may be a stranger's, may take to
+// arrive.
+const joinBodyTimeout = 10 * time.Second
+
 type joinRequest struct {
 	Node  task.NodeID `json:"node"`
 	URL   string      `json:"url"`
@@ -213,6 +217,8 @@ func (a *assembly) checkToken(r *http.Request, q joinRequest) (number uint64, er
 }
 
 func readJoin(w http.ResponseWriter, r *http.Request, q *joinRequest) bool {
+	// Where the connection has no deadlines (in tests) the limit in bytes is left.
+	_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(joinBodyTimeout))
 	err := json.NewDecoder(http.MaxBytesReader(w, r.Body, maxJoinBody)).Decode(q)
 	if err != nil {
 		answerJoin(w, http.StatusBadRequest, joinAnswer{Error: fmt.Sprintf("the request cannot be read: %v", err), Refused: true})

@@ -146,7 +146,7 @@ func (c *Cluster) AskToJoin(q map[string]string) (status int, text string) {
 		c.TB.Fatal(err)
 	}
 	lead := c.LeaderNode()
-	res, err := reach{c, nil}.Client().Post(peers.URL(lead.Name, "/internal/v1/join"), "application/json", bytes.NewReader(body))
+	res, err := c.PeerClient(nil).Post(peers.URL(lead.Name, "/internal/v1/join"), "application/json", bytes.NewReader(body))
 	if err != nil {
 		c.TB.Fatal(err)
 	}
@@ -295,6 +295,10 @@ func (c *Cluster) Check() {
 		}
 	}
 }
+
+// PeerClient reaches the nodes by their names, as a node does; nil: as somebody
+// without a certificate.
+func (c *Cluster) PeerClient(from *Node) *http.Client { return reach{c, from}.Client() }
 
 // find says where a member is, as its URL would.
 func (c *Cluster) find(context.Context) (task.NodeID, string, error) {

@@ -1,6 +1,7 @@
 package coordinatortest_test
 
 import (
+	"io"
 	"maps"
 	"net/http"
 	"slices"
@@ -10,6 +11,7 @@ import (
 	"time"
 
 	"github.com/sheafgrid/sheaf/coordinator/coordinatortest"
+	"github.com/sheafgrid/sheaf/coordinator/peers"
 	"github.com/sheafgrid/sheaf/coordinator/state"
 	"github.com/sheafgrid/sheaf/task"
 )
@@ -113,6 +115,56 @@ func TestLivingNodeIsNotReplaced(t *testing.T) {
 			c.Kill(n)
 			n.TakePlaceOf("")
 			c.Start(n)
+		}
+	})
+}
+
+// Only members are served beyond joining: a stranger is not, and neither is a
+// node from the moment that it was removed, although it could prove its name.
+func TestOnlyMembersAreServed(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := coordinatortest.New(t, 3)
+		defer c.Stop()
+		lost := c.Nodes[2]
+		if lost == c.LeaderNode() {
+			lost = c.Nodes[1]
+		}
+		ask := func(from *coordinatortest.Node, method, path string) (int, string) {
+			t.Helper()
+			req, err := http.NewRequestWithContext(t.Context(), method, peers.URL(c.LeaderNode().Name, path), strings.NewReader("{}"))
+			if err != nil {
+				t.Fatal(err)
+			}
+			res, err := c.PeerClient(from).Do(req)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer res.Body.Close()
+			b, err := io.ReadAll(res.Body)
+			if err != nil {
+				t.Fatal(err)
+			}
+			return res.StatusCode, string(b)
+		}
+		output := "/internal/v1/outputs/" + task.EmptyDigest.String()
+		for _, path := range []string{output, "/v1/cluster", "/v1/jobs", "/internal/v1/admit"} {
+			method := http.MethodGet
+			if strings.HasSuffix(path, "admit") {
+				method = http.MethodPost
+			}
+			if status, text := ask(nil, method, path); status != http.StatusForbidden {
+				t.Errorf("a stranger asks for %s: got %d %s, want 403", path, status, text)
+			}
+		}
+		if status, text := ask(lost, http.MethodGet, output); status != http.StatusNotFound {
+			t.Errorf("a member asks for an output that is nowhere: got %d %s, want 404", status, text)
+		}
+		c.Kill(lost)
+		c.Add(lost.Name)
+		for _, path := range []string{output, "/v1/jobs"} {
+			if status, text := ask(lost, http.MethodGet, path); status != http.StatusForbidden || !strings.Contains(text, "was removed") {
+				t.Errorf("a removed node asks for %s: got %d %s, want 403 and that it was removed", path, status, text)
+			}
 		}
 	})
 }

@@ -24,10 +24,6 @@ const (
 // handshakeTimeout is how long a stranger may take to prove who it is.
 const handshakeTimeout = 5 * time.Second
 
-// maxHandshakes is how many callers may be at it at a time; further ones wait
-// in the system's queue.
-const maxHandshakes = 512
-
 // Config is what a Port is made of.
 type Config struct {
 	Node      task.NodeID
@@ -92,7 +88,7 @@ func (p *Port) Run(ctx context.Context) error {
 	defer stop()
 	var handshakes sync.WaitGroup
 	defer handshakes.Wait()
-	slots := make(chan struct{}, maxHandshakes)
+	var at callers
 	for {
 		conn, err := p.listener.Accept()
 		switch {
@@ -103,13 +99,13 @@ func (p *Port) Run(ctx context.Context) error {
 			pause(ctx, 50*time.Millisecond)
 			continue
 		}
-		select {
-		case slots <- struct{}{}:
-		case <-ctx.Done():
-			return conn.Close()
+		leave, ok := at.enter(conn.RemoteAddr())
+		if !ok {
+			_ = conn.Close()
+			continue
 		}
 		handshakes.Go(func() {
-			defer func() { <-slots }()
+			defer leave()
 			p.welcome(ctx, conn)
 		})
 	}
