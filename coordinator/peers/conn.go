@@ -66,6 +66,7 @@ func (p *Port) dial(ctx context.Context, node task.NodeID, address, speak string
 	var peer Peer
 	conn := tls.Client(raw, &tls.Config{
 		MinVersion: tls.VersionTLS13, NextProtos: []string{speak}, Time: p.cfg.Now, ServerName: string(node),
+		DynamicRecordSizingDisabled: true,
 		GetClientCertificate: func(*tls.CertificateRequestInfo) (*tls.Certificate, error) { return p.own.get() },
 		InsecureSkipVerify:   true, // VerifyConnection does it: names here are those of nodes
 		VerifyConnection: func(s tls.ConnectionState) (err error) {

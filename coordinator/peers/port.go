@@ -59,7 +59,7 @@ func Listen(cfg Config, bind string) (*Port, error) {
 	p.server = &tls.Config{
 		MinVersion: tls.VersionTLS13, NextProtos: []string{speakRaft, speakHTTP}, Time: cfg.Now,
 		GetCertificate: func(*tls.ClientHelloInfo) (*tls.Certificate, error) { return p.own.get() },
-		ClientAuth:     tls.RequestClientCert, SessionTicketsDisabled: true,
+		ClientAuth:     tls.RequestClientCert, SessionTicketsDisabled: true, DynamicRecordSizingDisabled: true,
 		VerifyConnection: p.verifyCaller,
 	}
 	var err error
