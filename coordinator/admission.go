@@ -33,7 +33,7 @@ func (a *assembly) serveAdmit(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	caller, _ := peers.CallerOf(r.Context())
-	if !q.Passed || a.memberLeft(caller.Node) == nil || a.vouch(caller) != nil { // no member passes it on: it must be the node's own
+	if _, err := a.known(caller); !q.Passed || err != nil { // no member passes it on: it must be the node's own
 		if caller.Node == "" || caller.Node != q.Node {
 			answerJoin(w, http.StatusForbidden, joinAnswer{Error: "a node is admitted that proves to have the name that it asks for", Refused: true})
 			return
@@ -133,22 +133,6 @@ func (a *assembly) checkKnown(q joinRequest, before *state.Member) error {
 		return &refusal{stop: true, text: fmt.Sprintf("the cluster knows node %s by another key; start with an empty folder, a new --name and --replace %s", q.Node, q.Node)}
 	}
 	return nil
-}
-
-// vouch says why a node that proved its name may not take part. A node that the
-// state does not name has joined a moment ago, and this one lags behind: its
-// certificate is enough.
-func (a *assembly) vouch(p peers.Peer) (err error) {
-	a.node.View(func(s *state.State) {
-		switch m, ok := s.Member(p.Node); {
-		case !ok:
-		case m.Removed:
-			err = fmt.Errorf("node %s was removed from the cluster: %w", p.Node, peers.ErrNotVouched)
-		case m.Key != p.Key:
-			err = fmt.Errorf("the cluster knows node %s by another key: %w", p.Node, peers.ErrNotVouched)
-		}
-	})
-	return err
 }
 
 // remove takes the vote of a member that is lost for good, and notes that it is

@@ -16,7 +16,6 @@ import (
 	"github.com/sheafgrid/sheaf/coordinator/consensus"
 	"github.com/sheafgrid/sheaf/coordinator/dispatch"
 	"github.com/sheafgrid/sheaf/coordinator/httpapi"
-	"github.com/sheafgrid/sheaf/coordinator/peers"
 	"github.com/sheafgrid/sheaf/coordinator/state"
 	"github.com/sheafgrid/sheaf/coordinator/sweep"
 	"github.com/sheafgrid/sheaf/storage"
@@ -60,6 +59,7 @@ type assembly struct {
 	outside  *http.ServeMux // for clients, publishers and browsers
 	inside   *http.ServeMux // for coordinators
 
+	strangers strangers
 	instance  string        // tells this process from others of the same node
 	admitting chan struct{} // holds one while a node is being admitted here
 	admitted  chan struct{} // closed when the cluster has admitted this node
@@ -116,25 +116,10 @@ func (a *assembly) openAPI() error {
 	a.inside.HandleFunc("GET "+pathInstance, a.serveInstance)
 	a.inside.HandleFunc("POST "+pathJoin, a.serveJoin)
 	a.inside.HandleFunc("POST "+pathAdmit, a.serveAdmit)
+	a.inside.Handle("GET "+pathMembers+"{node}", a.membersOnly(http.HandlerFunc(a.serveMember)))
 	a.inside.Handle("/internal/", a.membersOnly(a.blobs.Handler()))
 	a.inside.Handle("/", a.membersOnly(api))
 	return nil
-}
-
-// membersOnly lets coordinators through that are members, or about to be.
-func (a *assembly) membersOnly(h http.Handler) http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		caller, ok := peers.CallerOf(r.Context())
-		if !ok {
-			http.Error(w, "only coordinators of this cluster are served here; clients use the port of --listen", http.StatusForbidden)
-			return
-		}
-		if err := a.vouch(caller); err != nil {
-			http.Error(w, err.Error(), http.StatusForbidden)
-			return
-		}
-		h.ServeHTTP(w, r)
-	})
 }
 
 // Handler answers HTTP requests of clients, publishers and browsers.

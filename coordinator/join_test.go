@@ -1,8 +1,11 @@
 package coordinator_test
 
 import (
+	"context"
+	"encoding/json"
 	"errors"
 	"io/fs"
+	"net/http"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -11,6 +14,7 @@ import (
 	"time"
 
 	"github.com/sheafgrid/sheaf/coordinator"
+	"github.com/sheafgrid/sheaf/coordinator/peers"
 	"github.com/sheafgrid/sheaf/coordinator/state"
 	"github.com/sheafgrid/sheaf/task"
 )
@@ -149,4 +153,84 @@ func TestLostKey(t *testing.T) {
 	if err != nil || info.Mode().Perm()&0o077 != 0 && runtime.GOOS != "windows" {
 		t.Errorf("node.json holds the cluster's keys and has mode %v, %v; want 0600", info.Mode(), err)
 	}
+}
+
+// Whoever has the authority's key, as the operator of a removed node has, can
+// make a certificate for any name. Under one that nobody has it opens no door,
+// and neither does it under that of a member.
+func TestCertificateOfNobody(t *testing.T) {
+	n1 := startFirst(t)
+	defer n1.stop(t)
+	n2 := start(t, joining(t, "n2", n1, invite(t, n1, time.Hour)))
+	defer n2.stop(t)
+	n1.members(t, "n1", "n2")
+	n2.members(t, "n1", "n2")
+	b, err := os.ReadFile(filepath.Join(n2.cfg.Dir, "node.json"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var id coordinator.Identity
+	if err := json.Unmarshal(b, &id); err != nil {
+		t.Fatal(err)
+	}
+	stolen, err := peers.DecodeKey(id.Authority)
+	if err != nil {
+		t.Fatal(err)
+	}
+	authority, err := peers.NewAuthority(stolen)
+	if err != nil {
+		t.Fatal(err)
+	}
+	key, err := peers.NewKey()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range []task.NodeID{"n9", "n2"} {
+		forger, err := peers.Listen(peers.Config{
+			Node: name, Authority: authority, Key: key, Now: time.Now, Logger: n1.cfg.Logger,
+			Vouch: func(context.Context, peers.Peer) error { return nil },
+		}, "127.0.0.1:0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer forger.Close()
+		ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+		defer cancel()
+		conn, err := forger.DialRaft(ctx, "n1", n1.Info().Raft)
+		if err == nil { // its side of the handshake ends before ours
+			_, err = conn.Read(make([]byte, 1))
+			_ = conn.Close()
+		}
+		if err == nil {
+			t.Errorf("raft was spoken with a forger named %s", name)
+		}
+		client := forger.ClientAt("n1", n1.Info().Raft)
+		for path, method := range map[string]string{"/internal/v1/outputs/" + task.EmptyDigest.String(): http.MethodGet, "/v1/jobs": http.MethodGet, "/internal/v1/members/n1": http.MethodGet} {
+			if status := call(t, client, method, path, ""); status != http.StatusForbidden {
+				t.Errorf("a forger named %s asks for %s: got %d, want 403", name, path, status)
+			}
+		}
+		body := `{"node":"` + string(name) + `","url":"https://h.example","raft":"127.0.0.1:1"}`
+		if status := call(t, client, http.MethodPost, "/internal/v1/admit", body); status != http.StatusConflict {
+			t.Errorf("a forger named %s asks to be admitted: got %d, want 409", name, status)
+		}
+	}
+	if voters, err := n1.Voters(); err != nil || len(voters) != 2 {
+		t.Errorf("the voters are %v, %v; want n1 and n2", voters, err)
+	}
+}
+
+// call sends one request to n1 and returns the answer's status.
+func call(t *testing.T, c *http.Client, method, path, body string) int {
+	t.Helper()
+	req, err := http.NewRequestWithContext(t.Context(), method, peers.URL("n1", path), strings.NewReader(body))
+	if err != nil {
+		t.Fatal(err)
+	}
+	res, err := c.Do(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer res.Body.Close()
+	return res.StatusCode
 }

@@ -35,9 +35,9 @@ func (c *Coordinator) openPort(id Identity, key *ecdsa.PrivateKey) error {
 
 // vouchFor is what the node's state says of a peer. Until the node is put
 // together it knows nobody.
-func (c *Coordinator) vouchFor(p peers.Peer) error {
+func (c *Coordinator) vouchFor(ctx context.Context, p peers.Peer) error {
 	if a := c.live.Load(); a != nil {
-		return a.vouch(p)
+		return a.vouch(ctx, p)
 	}
 	return nil
 }

@@ -161,7 +161,7 @@ func openPort(t *testing.T) *peers.Port {
 		t.Fatal(err)
 	}
 	p, err := peers.Listen(peers.Config{
-		Node: "one", Authority: authority, Key: key, Vouch: func(peers.Peer) error { return nil }, Now: time.Now, Logger: quiet(),
+		Node: "one", Authority: authority, Key: key, Vouch: func(context.Context, peers.Peer) error { return nil }, Now: time.Now, Logger: quiet(),
 	}, "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)

@@ -159,6 +159,13 @@ func TestOnlyMembersAreServed(t *testing.T) {
 		if status, text := ask(lost, http.MethodGet, output); status != http.StatusNotFound {
 			t.Errorf("a member asks for an output that is nowhere: got %d %s, want 404", status, text)
 		}
+		member := "/internal/v1/members/" + string(lost.Name)
+		if status, text := ask(lost, http.MethodGet, member); status != http.StatusOK || !strings.Contains(text, task.Sum([]byte(lost.Name)).String()) {
+			t.Errorf("members are asked about %s: got %d %s, want its key", lost.Name, status, text)
+		}
+		if status, text := ask(lost, http.MethodGet, "/internal/v1/members/n9"); status != http.StatusNotFound {
+			t.Errorf("members are asked about nobody: got %d %s, want 404", status, text)
+		}
 		c.Kill(lost)
 		c.Add(lost.Name)
 		for _, path := range []string{output, "/v1/jobs"} {

@@ -33,7 +33,7 @@ func (c *Conn) Peer() Peer { return c.peer }
 func (c *Conn) Read(b []byte) (int, error) {
 	n, err := c.Conn.Read(b)
 	if c.peer.Node != "" && err == nil && time.Since(c.vouched) >= vouchEvery {
-		if err := c.vouch(); err != nil && c.ConnectionState().NegotiatedProtocol == speakRaft {
+		if err := c.vouch(context.Background()); err != nil && c.ConnectionState().NegotiatedProtocol == speakRaft {
 			return 0, errors.Join(err, c.Close())
 		}
 	}
@@ -41,9 +41,9 @@ func (c *Conn) Read(b []byte) (int, error) {
 }
 
 // vouch asks whether the peer may take part.
-func (c *Conn) vouch() error {
-	c.vouched = time.Now()
-	return c.port.cfg.Vouch(c.peer)
+func (c *Conn) vouch(ctx context.Context) error {
+	defer func() { c.vouched = time.Now() }()
+	return c.port.cfg.Vouch(ctx, c.peer)
 }
 
 func peerOf(leaf *x509.Certificate) Peer {
@@ -67,8 +67,8 @@ func (p *Port) dial(ctx context.Context, node task.NodeID, address, speak string
 	conn := tls.Client(raw, &tls.Config{
 		MinVersion: tls.VersionTLS13, NextProtos: []string{speak}, Time: p.cfg.Now, ServerName: string(node),
 		DynamicRecordSizingDisabled: true,
-		GetClientCertificate: func(*tls.CertificateRequestInfo) (*tls.Certificate, error) { return p.own.get() },
-		InsecureSkipVerify:   true, // VerifyConnection does it: names here are those of nodes
+		GetClientCertificate:        func(*tls.CertificateRequestInfo) (*tls.Certificate, error) { return p.own.get() },
+		InsecureSkipVerify:          true, // VerifyConnection does it: names here are those of nodes
 		VerifyConnection: func(s tls.ConnectionState) (err error) {
 			if peer, err = p.cfg.Authority.identify(s.PeerCertificates, p.cfg.Now()); err != nil {
 				return err
@@ -76,7 +76,7 @@ func (p *Port) dial(ctx context.Context, node task.NodeID, address, speak string
 			if peer.Node != node {
 				return fmt.Errorf("%w: it is %s, and %s is meant", ErrOtherNode, peer.Node, node)
 			}
-			return p.cfg.Vouch(peer)
+			return p.cfg.Vouch(ctx, peer)
 		},
 	})
 	if err := conn.HandshakeContext(ctx); err != nil {

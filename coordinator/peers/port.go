@@ -33,7 +33,7 @@ type Config struct {
 	// Vouch says why a node that proved its name and key may not take part, or
 	// nil. It is asked for each connection, and about once a second while one is
 	// used. Its errors should wrap ErrNotVouched.
-	Vouch func(Peer) error
+	Vouch func(context.Context, Peer) error
 
 	Now    func() time.Time // wall clock, which certificates are compared with
 	Logger *slog.Logger
@@ -136,7 +136,7 @@ func (p *Port) welcome(ctx context.Context, raw net.Conn) {
 	proven := &Conn{Conn: conn, port: p}
 	if len(state.PeerCertificates) > 0 {
 		proven.peer = peerOf(state.PeerCertificates[0])
-		if err := proven.vouch(); err != nil && to == p.raft {
+		if err := proven.vouch(ctx); err != nil && to == p.raft {
 			p.cfg.Logger.Warn("a node was turned away", "node", proven.peer.Node, "from", raw.RemoteAddr(), "why", err)
 			_ = conn.Close()
 			return

@@ -88,7 +88,7 @@ func newNode(t *testing.T, authority *peers.Authority, name task.NodeID) *node {
 	return n
 }
 
-func (n *node) vouch(p peers.Peer) error {
+func (n *node) vouch(_ context.Context, p peers.Peer) error {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	if n.refused[p.Node] {
