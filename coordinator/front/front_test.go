@@ -18,6 +18,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -205,17 +206,46 @@ func TestFilesThatAreNone(t *testing.T) {
 	}
 }
 
-// ACME has nothing to show before it was asked, and takes only the names that
-// it was given.
-func TestACMERefusesOtherNames(t *testing.T) {
-	f := open(t, front.Config{Kind: front.ACME, Domains: []string{"one.example"}, Directory: "http://127.0.0.1:1/directory", Cache: t.TempDir()})
+// lines counts the lines that are logged.
+type lines struct {
+	mu sync.Mutex
+	n  int
+}
+
+func (l *lines) Write(b []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.n++
+	return len(b), nil
+}
+
+// ACME has nothing to show before it was asked, takes only the names that it was
+// given, and says once, not at each connection, that it gets no certificate.
+func TestACMEWithoutAnAuthority(t *testing.T) {
+	log := &lines{}
+	f, err := front.Open(front.Config{
+		Kind: front.ACME, Domains: []string{"one.example"}, Directory: "http://127.0.0.1:1/directory", Cache: t.TempDir(),
+		Now: time.Now, Logger: slog.New(slog.NewTextHandler(log, nil)),
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
 	if !f.Pin().IsZero() {
 		t.Errorf("its fingerprint is %s, want none", f.Pin())
 	}
 	url := serve(t, f)
-	conn, err := tls.Dial("tcp", strings.TrimPrefix(url, "https://"), &tls.Config{ServerName: "two.example", InsecureSkipVerify: true})
-	if err == nil {
-		_ = conn.Close()
-		t.Error("a certificate was shown for a name that was not given")
+	for _, k := range []struct {
+		name string
+		told int
+	}{{"two.example", 0}, {"one.example", 1}, {"ONE.example", 1}} {
+		conn, err := tls.Dial("tcp", strings.TrimPrefix(url, "https://"), &tls.Config{ServerName: k.name, InsecureSkipVerify: true})
+		if err == nil {
+			_ = conn.Close()
+			t.Errorf("a certificate for %s was shown", k.name)
+		}
+		if log.mu.Lock(); log.n != k.told {
+			t.Errorf("after asking for %s, %d complaints were logged, want %d", k.name, log.n, k.told)
+		}
+		log.mu.Unlock()
 	}
 }
