@@ -7,8 +7,10 @@ import (
 	"os"
 	"path/filepath"
 	"runtime/debug"
+	"strings"
 
 	"github.com/sheafgrid/sheaf/client/identity"
+	"github.com/sheafgrid/sheaf/client/remote"
 	"github.com/sheafgrid/sheaf/coordinator"
 	"github.com/sheafgrid/sheaf/protocol"
 	"github.com/sheafgrid/sheaf/task"
@@ -90,15 +92,18 @@ func (c *coordinatorCommand) Run(a *app) error {
 		a.print(map[string]any{"node": info.Node, "cluster": info.Cluster, "url": info.URL, "raft": info.Raft})
 	} else {
 		a.say("Coordinator %s of cluster %s.", info.Node, info.Cluster)
-		url := shellWord(info.URL)
+		url, plain := shellWord(info.URL), ""
+		if strings.HasPrefix(info.URL, "http://") && !remote.IsLoopback(info.URL) {
+			plain = " --plain-http"
+		}
 		a.say("Status page:        %s", info.URL)
 		if loopbackOnly(c.Listen) {
 			a.say("Add a coordinator:  sheaf coordinator --data DIR --listen HOST:PORT --join %s", url)
 		} else {
 			a.say("Add a coordinator:  sheaf operator token --data %s", shellWord(c.Data))
 		}
-		a.say("Volunteer:          sheaf client --join %s --allow all", url)
-		a.say("Submit a job:       sheaf job submit FILE --server %s", url)
+		a.say("Volunteer:          sheaf client --join %s --allow all%s", url, plain)
+		a.say("Submit a job:       sheaf job submit FILE --server %s%s", url, plain)
 	}
 	return node.Run(a.ctx)
 }

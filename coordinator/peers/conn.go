@@ -16,12 +16,13 @@ import (
 // vouchEvery is how often a connection asks whether its peer is still a member.
 const vouchEvery = time.Second
 
-// Conn is an encrypted connection with a peer. Its Read and Write fail when
-// the peer is no member any more. One goroutine reads at a time.
+// Conn is an encrypted connection with a peer. Where raft is spoken its Read
+// fails when the peer is no member any more. One goroutine reads at a time.
 type Conn struct {
 	*tls.Conn
 	port *Port
 	peer Peer // zero: it showed no certificate
+	raft bool // raft is spoken; for HTTP, each request is looked at by who serves it
 
 	vouched time.Time // when it was asked about last; used by who reads
 }
@@ -32,8 +33,8 @@ func (c *Conn) Peer() Peer { return c.peer }
 // Read reads what the peer says, as long as it is a member.
 func (c *Conn) Read(b []byte) (int, error) {
 	n, err := c.Conn.Read(b)
-	if c.peer.Node != "" && err == nil && time.Since(c.vouched) >= vouchEvery {
-		if err := c.vouch(context.Background()); err != nil && c.ConnectionState().NegotiatedProtocol == speakRaft {
+	if c.raft && err == nil && time.Since(c.vouched) >= vouchEvery {
+		if err := c.vouch(context.Background()); err != nil {
 			return 0, errors.Join(err, c.Close())
 		}
 	}
@@ -82,7 +83,7 @@ func (p *Port) dial(ctx context.Context, node task.NodeID, address, speak string
 	if err := conn.HandshakeContext(ctx); err != nil {
 		return nil, fmt.Errorf("node %s at %s: %w", node, address, errors.Join(plainTLS(err), raw.Close()))
 	}
-	return &Conn{Conn: conn, port: p, peer: peer, vouched: time.Now()}, nil
+	return &Conn{Conn: conn, port: p, peer: peer, raft: speak == speakRaft, vouched: time.Now()}, nil
 }
 
 // plainTLS says in words what a handshake with something that speaks no TLS

@@ -47,6 +47,7 @@ type Port struct {
 	server   *tls.Config
 
 	raft, http *entrance
+	complaints complaints
 }
 
 // Listen opens the port. Nobody is let in before Run.
@@ -136,8 +137,12 @@ func (p *Port) welcome(ctx context.Context, raw net.Conn) {
 	proven := &Conn{Conn: conn, port: p}
 	if len(state.PeerCertificates) > 0 {
 		proven.peer = peerOf(state.PeerCertificates[0])
-		if err := proven.vouch(ctx); err != nil && to == p.raft {
-			p.cfg.Logger.Warn("a node was turned away", "node", proven.peer.Node, "from", raw.RemoteAddr(), "why", err)
+	}
+	if proven.raft = to == p.raft; proven.raft {
+		if err := proven.vouch(ctx); err != nil {
+			if p.complaints.due() {
+				p.cfg.Logger.Warn("a node was turned away", "node", proven.peer.Node, "from", raw.RemoteAddr(), "why", err)
+			}
 			_ = conn.Close()
 			return
 		}
@@ -164,7 +169,7 @@ func (p *Port) turnAway(raw net.Conn, err error) {
 		_, _ = raw.Write([]byte(plainAnswer)) // it is a courtesy
 	}
 	p.cfg.Logger.Debug("somebody was turned away from the port for coordinators", "from", raw.RemoteAddr(), "why", err)
-	if errors.Is(err, ErrOtherCluster) {
+	if errors.Is(err, ErrOtherCluster) && p.complaints.due() {
 		p.cfg.Logger.Warn("a coordinator of another cluster calls", "from", raw.RemoteAddr(), "why", err)
 	}
 	_ = raw.Close()
