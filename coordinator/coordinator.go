@@ -112,6 +112,11 @@ func (c *Coordinator) open(ctx context.Context) (err error) {
 	if id, err = c.openFront(id); err != nil {
 		return err
 	}
+	return c.openParts(ctx, id, key)
+}
+
+// openParts opens the node's stores and ports, and puts it together.
+func (c *Coordinator) openParts(ctx context.Context, id Identity, key *ecdsa.PrivateKey) (err error) {
 	if c.public, err = dir.Open(ctx, dir.Config{Path: filepath.Join(c.cfg.Dir, string(blobs.Public)), Quota: c.cfg.Quota}); err != nil {
 		return err
 	}

@@ -87,25 +87,29 @@ func (c *coordinatorCommand) Run(a *app) error {
 	if err != nil {
 		return err
 	}
-	info := node.Info()
+	c.announce(a, node.Info())
+	return node.Run(a.ctx)
+}
+
+// announce says who the node is, and what a person can do next.
+func (c *coordinatorCommand) announce(a *app, info coordinator.Info) {
 	if a.json {
 		a.print(map[string]any{"node": info.Node, "cluster": info.Cluster, "url": info.URL, "raft": info.Raft})
-	} else {
-		a.say("Coordinator %s of cluster %s.", info.Node, info.Cluster)
-		url, plain := shellWord(info.URL), ""
-		if strings.HasPrefix(info.URL, "http://") && !remote.IsLoopback(info.URL) {
-			plain = " --plain-http"
-		}
-		a.say("Status page:        %s", info.URL)
-		if loopbackOnly(c.Listen) {
-			a.say("Add a coordinator:  sheaf coordinator --data DIR --listen HOST:PORT --join %s", url)
-		} else {
-			a.say("Add a coordinator:  sheaf operator token --data %s", shellWord(c.Data))
-		}
-		a.say("Volunteer:          sheaf client --join %s --allow all%s", url, plain)
-		a.say("Submit a job:       sheaf job submit FILE --server %s%s", url, plain)
+		return
 	}
-	return node.Run(a.ctx)
+	url, plain := shellWord(info.URL), ""
+	if strings.HasPrefix(info.URL, "http://") && !remote.IsLoopback(info.URL) {
+		plain = " --plain-http"
+	}
+	a.say("Coordinator %s of cluster %s.", info.Node, info.Cluster)
+	a.say("Status page:        %s", info.URL)
+	if loopbackOnly(c.Listen) && loopbackOnly(info.Raft) {
+		a.say("Add a coordinator:  sheaf coordinator --data DIR --listen HOST:PORT --join %s", url)
+	} else {
+		a.say("Add a coordinator:  sheaf operator token --data %s", shellWord(c.Data))
+	}
+	a.say("Volunteer:          sheaf client --join %s --allow all%s", url, plain)
+	a.say("Submit a job:       sheaf job submit FILE --server %s%s", url, plain)
 }
 
 // check refuses what would only fail later, or for ever.
