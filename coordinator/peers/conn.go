@@ -17,9 +17,11 @@ import (
 const vouchEvery = time.Second
 
 // Conn is an encrypted connection with a peer. Where raft is spoken its Read
-// fails when the peer is no member any more. One goroutine reads at a time.
+// fails when the peer is no member any more. One goroutine
+// reads at a time, and one writes.
 type Conn struct {
 	*tls.Conn
+	line *line
 	port *Port
 	peer Peer // zero: it showed no certificate
 	raft bool // raft is spoken; for HTTP, each request is looked at by who serves it
@@ -37,6 +39,19 @@ func (c *Conn) Read(b []byte) (int, error) {
 		if err := c.vouch(context.Background()); err != nil {
 			return 0, errors.Join(err, c.Close())
 		}
+	}
+	return n, err
+}
+
+// Write sends a message.
+func (c *Conn) Write(b []byte) (int, error) {
+	if len(b) <= oneRecord {
+		return c.Conn.Write(b)
+	}
+	c.line.gather()
+	n, err := c.Conn.Write(b)
+	if e := c.line.release(); err == nil {
+		err = e
 	}
 	return n, err
 }
@@ -65,7 +80,8 @@ func (p *Port) dial(ctx context.Context, node task.NodeID, address, speak string
 		return nil, err
 	}
 	var peer Peer
-	conn := tls.Client(raw, &tls.Config{
+	line := newLine(raw)
+	conn := tls.Client(line, &tls.Config{
 		MinVersion: tls.VersionTLS13, NextProtos: []string{speak}, Time: p.cfg.Now, ServerName: string(node),
 		DynamicRecordSizingDisabled: true,
 		GetClientCertificate:        func(*tls.CertificateRequestInfo) (*tls.Certificate, error) { return p.own.get() },
@@ -83,7 +99,7 @@ func (p *Port) dial(ctx context.Context, node task.NodeID, address, speak string
 	if err := conn.HandshakeContext(ctx); err != nil {
 		return nil, fmt.Errorf("node %s at %s: %w", node, address, errors.Join(plainTLS(err), raw.Close()))
 	}
-	return &Conn{Conn: conn, port: p, peer: peer, raft: speak == speakRaft, vouched: time.Now()}, nil
+	return &Conn{Conn: conn, line: line, port: p, peer: peer, raft: speak == speakRaft, vouched: time.Now()}, nil
 }
 
 // plainTLS says in words what a handshake with something that speaks no TLS

@@ -61,7 +61,7 @@ func (p *Port) ClientAt(node task.NodeID, address string) *http.Client {
 func (p *Port) transport(resolve func(task.NodeID) string) *http.Transport {
 	return &http.Transport{
 		MaxIdleConnsPerHost: 64, IdleConnTimeout: time.Minute, DisableCompression: true,
-		WriteBufferSize: 32 << 10, ReadBufferSize: 32 << 10, // a batch of blobs goes into few records
+		WriteBufferSize: 64 << 10, ReadBufferSize: 32 << 10, // a batch of blobs goes into few packets
 		DialTLSContext: func(ctx context.Context, _, host string) (net.Conn, error) {
 			name, _, err := net.SplitHostPort(host)
 			if err != nil {

@@ -122,7 +122,8 @@ func pause(ctx context.Context, d time.Duration) {
 // welcome shakes hands with who calls, and hands the connection to who serves
 // it.
 func (p *Port) welcome(ctx context.Context, raw net.Conn) {
-	conn := tls.Server(raw, p.server)
+	line := newLine(raw)
+	conn := tls.Server(line, p.server)
 	ctx, cancel := context.WithTimeout(ctx, handshakeTimeout)
 	defer cancel()
 	if err := conn.HandshakeContext(ctx); err != nil {
@@ -134,7 +135,7 @@ func (p *Port) welcome(ctx context.Context, raw net.Conn) {
 	if state.NegotiatedProtocol == speakRaft {
 		to = p.raft
 	}
-	proven := &Conn{Conn: conn, port: p}
+	proven := &Conn{Conn: conn, line: line, port: p}
 	if len(state.PeerCertificates) > 0 {
 		proven.peer = peerOf(state.PeerCertificates[0])
 	}

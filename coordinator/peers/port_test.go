@@ -1,6 +1,7 @@
 package peers_test
 
 import (
+	"bytes"
 	"context"
 	"crypto/ecdsa"
 	"errors"
@@ -331,5 +332,33 @@ func TestSilentCallersHoldUpNobody(t *testing.T) {
 	}
 	if _, err := n2.call(t, n1, "n1"); err != nil {
 		t.Errorf("beside a hundred silent callers: %v", err)
+	}
+}
+
+// Long messages arrive whole, in both directions at once.
+func TestLongMessages(t *testing.T) {
+	authority := newAuthority(t)
+	n1, n2 := newNode(t, authority, "n1"), newNode(t, authority, "n2")
+	c, err := n1.call(t, n2, "n2")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, size := range []int{1, 16<<10 - 1, 16 << 10, 16<<10 + 1, 100_000, 256 << 10, 3 << 20} {
+		message := make([]byte, size)
+		for i := range message {
+			message[i] = byte(i * 31 >> 3)
+		}
+		sent := make(chan error, 1)
+		go func() {
+			_, err := c.Write(message)
+			sent <- err
+		}()
+		back := make([]byte, size)
+		if _, err := io.ReadFull(c, back); err != nil || !bytes.Equal(back, message) {
+			t.Fatalf("%d bytes came back as others (%v)", size, err)
+		}
+		if err := <-sent; err != nil {
+			t.Fatalf("sending %d bytes: %v", size, err)
+		}
 	}
 }
