@@ -15,17 +15,17 @@ const never = task.Millis(math.MaxInt64)
 // Cluster is what is true of the cluster as a whole.
 func (s *State) Cluster() *Cluster { return &s.cluster }
 
-// Members calls fn for each member that was not removed, in the order they
-// were first met.
+// Members calls fn for each member that was admitted and not removed, in the
+// order they were first met.
 func (s *State) Members(fn func(*Member)) {
 	for i := uint64(1); i < s.members.Len(); i++ {
-		if m := s.members.At(i); !m.Removed {
+		if m := s.members.At(i); !m.Removed && !m.Joining {
 			fn(m)
 		}
 	}
 }
 
-// Member is a coordinator by name.
+// Member is a coordinator by name, be it joining, admitted or removed.
 func (s *State) Member(node task.NodeID) (*Member, bool) {
 	i, ok := s.index.members[node]
 	if !ok {
