@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/sheafgrid/sheaf/coordinator/peers"
+	"github.com/sheafgrid/sheaf/coordinator/state"
 	"github.com/sheafgrid/sheaf/protocol"
 	"github.com/sheafgrid/sheaf/task"
 )
@@ -85,7 +86,7 @@ const joinPatience = 30 * time.Second
 
 // askToJoin takes the first two steps.
 func askToJoin(ctx context.Context, cfg *Config, key *ecdsa.PrivateKey) (Identity, error) {
-	q := joinRequest{URL: cfg.Advertise, Raft: cfg.advertiseRaft, Token: cfg.Token, Replaces: cfg.Replace}
+	q := joinRequest{URL: cfg.Advertise, Raft: cfg.advertiseRaft, Token: cfg.Token, Replaces: cfg.Replace, Version: state.Newest}
 	var err error
 	if q.Node, err = newName(cfg, key); err != nil {
 		return Identity{}, err
