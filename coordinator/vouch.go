@@ -79,11 +79,11 @@ func (a *assembly) vouch(ctx context.Context, p peers.Peer) error {
 	return err
 }
 
-// otherMembers are those that the state names, but this node.
+// otherMembers are those that the state names, but this node and those that join.
 func (a *assembly) otherMembers() (names []task.NodeID) {
 	a.node.View(func(s *state.State) {
 		s.Members(func(m *state.Member) {
-			if m.Node != a.parts.Identity.Node {
+			if m.Node != a.parts.Identity.Node && !m.Joining {
 				names = append(names, m.Node)
 			}
 		})

@@ -15,11 +15,11 @@ const never = task.Millis(math.MaxInt64)
 // Cluster is what is true of the cluster as a whole.
 func (s *State) Cluster() *Cluster { return &s.cluster }
 
-// Members calls fn for each member that was admitted and not removed, in the
-// order they were first met.
+// Members calls fn for each member that was not removed, those that join among
+// them, in the order they were first met.
 func (s *State) Members(fn func(*Member)) {
 	for i := uint64(1); i < s.members.Len(); i++ {
-		if m := s.members.At(i); !m.Removed && !m.Joining {
+		if m := s.members.At(i); !m.Removed {
 			fn(m)
 		}
 	}
