@@ -26,9 +26,9 @@ var levels = map[string]int{
 	"validation": 1, "wasm": 1, "sheaves": 1, "protocol": 1, "storage": 1, "examples": 1,
 
 	"storage/dir": 2, "storage/segments": 2, "storage/memory": 2, "storage/faulty": 2, "storage/storagetest": 2,
-	"coordinator/state": 2, "coordinator/schedule": 2, "client/plan": 2, "publisher": 2, "client/sandbox/wasi": 2, "web": 2, "loadgen": 2,
+	"coordinator/state": 2, "coordinator/schedule": 2, "client/plan": 2, "publisher": 2, "client/sandbox/wasi": 2, "web": 2, "loadgen": 2, "coordinator/peers": 2,
 
-	"storage/tiered": 3, "coordinator/archive": 3, "coordinator/consensus": 3, "coordinator/blobs": 3, "coordinator/dispatch": 3, "coordinator/sweep": 3, "coordinator/httpapi": 3, "coordinator/statebench": 3, "coordinator/backup": 3,
+	"storage/tiered": 3, "coordinator/archive": 3, "coordinator/consensus": 3, "coordinator/blobs": 3, "coordinator/dispatch": 3, "coordinator/sweep": 3, "coordinator/httpapi": 3, "coordinator/statebench": 3, "coordinator/backup": 3, "coordinator/front": 3,
 	"client/sandbox": 3, "client/journal": 3, "client/remote": 3, "client/identity": 3,
 
 	"coordinator": 4, "client": 4, "coordinator/histories": 4,
@@ -54,7 +54,7 @@ var confined = map[string][]string{
 	"github.com/tetratelabs/wazero":     {"client/sandbox"},
 	"filippo.io/edwards25519":           {"internal/signatures"},
 	"github.com/anishathalye/porcupine": {"coordinator/histories"},
-	"net/http":                          {"client", "coordinator", "coordinator/blobs", "coordinator/httpapi", "coordinator/coordinatortest", "client/remote", "cmd/sheaf"},
+	"net/http":                          {"client", "coordinator", "coordinator/blobs", "coordinator/peers", "coordinator/httpapi", "coordinator/coordinatortest", "client/remote", "cmd/sheaf"},
 }
 
 // imports lists what each package imports, outside of its tests.

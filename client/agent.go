@@ -118,7 +118,7 @@ func (a *Agent) owner(cluster task.ClusterID) journal.Owner {
 
 func (a *Agent) openRemote() (err error) {
 	c := remote.Config{
-		URLs: a.cfg.URLs, Members: a.stored.Members, LoopbackOnly: a.cfg.Lie != nil,
+		URLs: a.cfg.URLs, Members: a.stored.Members, PlainHTTP: a.cfg.PlainHTTP, LoopbackOnly: a.cfg.Lie != nil,
 		Random: rand.New(rand.NewPCG(a.cfg.Random.Uint64(), a.cfg.Random.Uint64())), Transport: a.cfg.Transport, Logger: a.cfg.Logger,
 	}
 	if a.stored.Owner != nil {

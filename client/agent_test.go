@@ -133,7 +133,7 @@ func story(t *testing.T, tell func(*world)) {
 
 func (w *world) config() client.Config {
 	c := client.Config{
-		Dir: w.dir, URLs: []string{"http://a"}, Version: "test", Sandbox: w.sandbox, Transport: w.net.own,
+		Dir: w.dir, URLs: []string{"http://a"}, PlainHTTP: true, Version: "test", Sandbox: w.sandbox, Transport: w.net.own,
 		Rules:  plan.Rules{Cores: 2, Memory: 1 << 30, AllowAll: true},
 		Sense:  func() plan.Machine { return plan.Machine{Cores: 8} },
 		Random: rand.New(rand.NewPCG(1, 2)), Logger: slog.New(slog.DiscardHandler),

@@ -35,6 +35,7 @@ type Sandbox interface {
 type Config struct {
 	Dir         string   // the data folder; made if it is missing
 	URLs        []string // coordinators; one is enough
+	PlainHTTP   bool     // speak plain HTTP with coordinators beyond this machine, too
 	AccountKey  string   // file with the account's key; "": account.key in Dir
 	AccountName string   // shown to others; "": made from the key
 	HostName    string   // shown to others; "": made from the key

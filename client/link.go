@@ -74,7 +74,7 @@ func (r *run) clusterKnown(ctx context.Context, view protocol.ClusterView, err e
 	case ctx.Err() != nil:
 		return nil
 	case errors.Is(err, remote.ErrOtherCluster), protocol.HasCode(err, protocol.CodeVersion),
-		l.owner == nil && errors.Is(err, remote.ErrNotCoordinator):
+		l.owner == nil && (errors.Is(err, remote.ErrNotCoordinator) || errors.Is(err, remote.ErrNotTrusted)):
 		return err // waiting would not mend it
 	case err != nil:
 		r.putOff(0, capital(err.Error())+".")

@@ -1,14 +1,13 @@
 package coordinator
 
 import (
-	"bytes"
 	"context"
 	"errors"
-	"fmt"
 	"io"
 
 	"github.com/sheafgrid/sheaf/coordinator/blobs"
 	"github.com/sheafgrid/sheaf/coordinator/consensus"
+	"github.com/sheafgrid/sheaf/coordinator/peers"
 	"github.com/sheafgrid/sheaf/coordinator/state"
 	"github.com/sheafgrid/sheaf/protocol"
 	"github.com/sheafgrid/sheaf/storage"
@@ -103,68 +102,37 @@ func (a *assembly) peers() (blobs.Peers, error) {
 	if err != nil {
 		return blobs.Peers{}, err
 	}
-	peers := blobs.Peers{Leaving: map[task.NodeID]bool{}}
+	found := blobs.Peers{Leaving: map[task.NodeID]bool{}}
 	var changes uint64
-	urls := map[task.NodeID]string{}
 	a.node.View(func(s *state.State) {
 		changes = s.Cluster().Changes
 		for node := range servers {
 			if m, ok := s.Member(node); ok {
-				urls[node], peers.Leaving[node] = m.URL, m.Leaving
+				found.Leaving[node] = m.Leaving
 			}
 		}
 	})
 	for node, server := range servers {
 		switch {
 		case node == a.parts.Identity.Node:
-			peers.Voter, peers.Leaves = server.Voter, peers.Leaving[node]
+			found.Voter, found.Leaves = server.Voter, found.Leaving[node]
 		case server.Voter:
-			peers.Voters = append(peers.Voters, a.peer(node, urls[node], changes))
+			found.Voters = append(found.Voters, a.peer(node, changes))
 		default:
-			peers.Joining = append(peers.Joining, a.peer(node, urls[node], changes))
+			found.Joining = append(found.Joining, a.peer(node, changes))
 		}
 	}
-	return peers, nil
+	return found, nil
 }
 
-// peer reaches the store of a node, if it is known where that is.
-func (a *assembly) peer(node task.NodeID, url string, changes uint64) blobs.Peer {
-	if url == "" {
-		return unknownPeer(node)
-	}
-	return blobs.NewPeer(node, url, a.parts.Identity.Secret, changes, a.parts.Peers)
+// peer reaches the store of a node. Where the node's address is not known here,
+// it counts, and has nothing.
+func (a *assembly) peer(node task.NodeID, changes uint64) blobs.Peer {
+	return blobs.NewPeer(node, peers.URL(node, ""), changes, a.parts.Peers.Client())
 }
 
 // changes is how many changes of the members this node knows of.
 func (a *assembly) changes() (n uint64) {
 	a.node.View(func(s *state.State) { n = s.Cluster().Changes })
 	return n
-}
-
-// unknownPeer is a voter whose address this node has not learned yet. It
-// counts, and has nothing.
-type unknownPeer task.NodeID
-
-func (p unknownPeer) Name() task.NodeID { return task.NodeID(p) }
-
-func (p unknownPeer) err() error {
-	return fmt.Errorf("the address of node %s is not known here", string(p))
-}
-
-func (p unknownPeer) Put(context.Context, blobs.Area, task.Digest, int64, io.Reader) error {
-	return p.err()
-}
-
-func (p unknownPeer) PutBatch(context.Context, blobs.Area, []storage.Small) error { return p.err() }
-
-func (p unknownPeer) Get(context.Context, blobs.Area, task.Digest) (int64, io.ReadCloser, error) {
-	return 0, io.NopCloser(bytes.NewReader(nil)), p.err()
-}
-
-func (p unknownPeer) GetBatch(context.Context, blobs.Area, []task.Digest) ([]storage.Small, error) {
-	return nil, p.err()
-}
-
-func (p unknownPeer) List(context.Context, blobs.Area, func(blobs.Listed) error) error {
-	return p.err()
 }

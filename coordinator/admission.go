@@ -2,19 +2,15 @@ package coordinator
 
 import (
 	"context"
-	"crypto/hmac"
-	"crypto/sha256"
-	"encoding/hex"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"net/http"
-	"strings"
 	"time"
 
 	"github.com/sheafgrid/sheaf/coordinator/consensus"
+	"github.com/sheafgrid/sheaf/coordinator/peers"
 	"github.com/sheafgrid/sheaf/coordinator/state"
+	"github.com/sheafgrid/sheaf/protocol"
 	"github.com/sheafgrid/sheaf/task"
 )
 
@@ -30,40 +26,55 @@ func refuse(format string, args ...any) error {
 	return &refusal{text: fmt.Sprintf(format, args...)}
 }
 
-// admissionProof is what a node shows to be admitted. Whom it asks it need not
-// know by name.
-func admissionProof(secret []byte, node task.NodeID) string {
-	mac := hmac.New(sha256.New, secret)
-	mac.Write([]byte("sheaf admission 1 " + string(node)))
-	return hex.EncodeToString(mac.Sum(nil))
-}
-
-// serveAdmit answers the second step.
+// serveAdmit answers the third step: the leader lets the node follow the log, or
+// says what its vote waits for.
 func (a *assembly) serveAdmit(w http.ResponseWriter, r *http.Request) {
 	var q joinRequest
 	if !readJoin(w, r, &q) {
 		return
 	}
-	if !hmac.Equal([]byte(q.Proof), []byte(admissionProof(a.parts.Identity.Secret, q.Node))) {
-		answerJoin(w, http.StatusForbidden, joinAnswer{Error: "only coordinators of this cluster are admitted"})
-		return
+	caller, _ := peers.CallerOf(r.Context())
+	if _, err := a.known(caller); !q.Passed || err != nil { // no member passes it on: it must be the node's own
+		if caller.Node == "" || caller.Node != q.Node {
+			answerJoin(w, http.StatusForbidden, joinAnswer{Error: "a node is admitted that proves to have the name that it asks for", Refused: true})
+			return
+		}
+		q.Key, q.Passed = caller.Key, false
 	}
 	if !a.node.Serving() {
-		a.passAdmission(w, r.Context(), q)
+		a.passOn(w, r.Context(), pathAdmit, q)
 		return
 	}
 	ctx, cancel := context.WithTimeout(r.Context(), 8*time.Second)
 	defer cancel()
 	waits, err := a.admit(ctx, q)
-	var refused *refusal
-	switch {
-	case errors.As(err, &refused):
-		answerJoin(w, http.StatusConflict, joinAnswer{Error: refused.text, Refused: true, Stop: refused.stop})
-	case err != nil:
-		answerJoin(w, http.StatusServiceUnavailable, joinAnswer{Error: err.Error()})
-	default:
-		answerJoin(w, http.StatusOK, joinAnswer{Cluster: a.parts.Identity.Cluster, Done: waits == "", Waits: waits})
+	if err != nil {
+		answerRefusal(w, err)
+		return
 	}
+	answerJoin(w, http.StatusOK, joinAnswer{Cluster: a.parts.Identity.Cluster, Done: waits == "", Waits: waits})
+}
+
+// letIn notes in the log that a node joins, with its key and the token, before
+// it is given anything. Doing so again changes nothing.
+func (a *assembly) letIn(ctx context.Context, q joinRequest, token uint64) error {
+	servers, err := a.node.Servers()
+	if err != nil {
+		return err
+	}
+	var why error
+	a.node.View(func(s *state.State) { why = conflict(s, q, servers) })
+	if why != nil {
+		return why
+	}
+	m := state.Member{Node: q.Node, URL: q.URL, Raft: q.Raft, Version: q.Version, Key: q.Key, Token: token, Joining: true, Replaces: q.Replaces}
+	if before := a.memberLeft(q.Node); before != nil {
+		m.Leaving = before.Leaving
+		if *before == m {
+			return nil
+		}
+	}
+	return a.setMember(ctx, m)
 }
 
 // admit lets a node follow the log, and notes that it joins, or where a member
@@ -76,21 +87,25 @@ func (a *assembly) admit(ctx context.Context, q joinRequest) (waits string, err 
 	case <-ctx.Done():
 		return "", ctx.Err()
 	}
-	member := state.Member{Node: q.Node, URL: q.URL, Raft: q.Raft, Version: q.Version}
+	member := state.Member{Node: q.Node, URL: q.URL, Raft: q.Raft, Version: q.Version, Key: q.Key}
 	before := a.memberLeft(q.Node)
+	servers, err := a.node.Servers()
+	if err != nil {
+		return "", err
+	}
 	var why error
-	a.node.View(func(s *state.State) { why = conflict(s, q) })
+	a.node.View(func(s *state.State) { why = conflict(s, q, servers) })
+	if why == nil {
+		why = a.checkKnown(q, before)
+	}
 	if why == nil {
 		why = a.checkAlone(ctx, q, before)
 	}
 	if why != nil {
 		return "", why
 	}
-	servers, err := a.node.Servers()
-	if err != nil {
-		return "", err
-	}
 	if before != nil {
+		member.Token = before.Token
 		member.Joining, member.Leaving, member.Replaces = before.Joining, before.Leaving, before.Replaces
 	}
 	if s, ok := servers[q.Node]; !ok || s.Address != q.Raft {
@@ -164,14 +179,27 @@ func (a *assembly) setMember(ctx context.Context, m state.Member) error {
 	if err != nil {
 		return err
 	}
-	if r.Answer.Error != nil {
-		return r.Answer.Error
+	if e := r.Answer.Error; e != nil {
+		return &refusal{text: e.Text}
 	}
 	return nil
 }
 
-// conflict refuses what cannot become true beside what the state says.
-func conflict(s *state.State, q joinRequest) (why error) {
+// checkKnown refuses a node that did not join, and one that has another key
+// than the node that did. The first node of a cluster admits itself.
+func (a *assembly) checkKnown(q joinRequest, before *state.Member) error {
+	switch {
+	case before == nil && q.Node != a.parts.Identity.Node:
+		return &refusal{stop: true, text: fmt.Sprintf("node %s has a certificate of this cluster and did not join it; start it with an empty folder, a new --name, --join and --token", q.Node)}
+	case before != nil && before.Key != q.Key:
+		return &refusal{stop: true, text: fmt.Sprintf("the cluster knows node %s by another key; start with an empty folder, a new --name and --replace %s", q.Node, q.Node)}
+	}
+	return nil
+}
+
+// conflict refuses what cannot become true beside what the state says. A node
+// that was let in and never came does not hold its addresses.
+func conflict(s *state.State, q joinRequest, servers map[task.NodeID]consensus.Server) (why error) {
 	if knows := max(q.Version, 1); knows < s.Version() {
 		return &refusal{stop: true, text: fmt.Sprintf("the cluster has version %d, and the program of node %s knows version %d; install a newer sheaf there", s.Version(), q.Node, knows)}
 	}
@@ -185,11 +213,11 @@ func conflict(s *state.State, q joinRequest) (why error) {
 		return refuse("--replace %s: no member of the cluster has that name; the status page lists them", q.Replaces)
 	}
 	s.Members(func(m *state.Member) {
-		if why != nil || m.Node == q.Node || m.Node == q.Replaces {
+		if _, came := servers[m.Node]; why != nil || m.Node == q.Node || m.Node == q.Replaces || m.Joining && !came {
 			return
 		}
 		address, flag := "", ""
-		if strings.TrimSuffix(q.URL, "/") == strings.TrimSuffix(m.URL, "/") {
+		if base(q.URL) == base(m.URL) {
 			address, flag = q.URL, "--listen or --advertise"
 		} else if q.Raft == m.Raft {
 			address, flag = q.Raft, "--raft"
@@ -201,11 +229,20 @@ func conflict(s *state.State, q joinRequest) (why error) {
 	return why
 }
 
+// base is a URL without the fingerprint, to compare it.
+func base(url string) string {
+	a, err := protocol.ParseAddress(url)
+	if err != nil {
+		return url
+	}
+	return a.Base
+}
+
 // checkAlone refuses a node that runs twice, and one that takes the place of a
 // node that runs.
 func (a *assembly) checkAlone(ctx context.Context, q joinRequest, before *state.Member) error {
 	if before != nil && (before.URL != q.URL || before.Raft != q.Raft) {
-		if i := a.whoIs(ctx, before.URL); i.Node == q.Node && i.Instance != q.Instance {
+		if i := a.whoIs(ctx, q.Node, before.Raft); i.Node == q.Node && i.Instance != q.Instance {
 			return &refusal{stop: true, text: fmt.Sprintf("node %s still runs at %s; a copied data folder must not run: remove it and join under a new --name", q.Node, before.URL)}
 		}
 	}
@@ -216,7 +253,7 @@ func (a *assembly) checkAlone(ctx context.Context, q joinRequest, before *state.
 	if lost.Node == a.parts.Identity.Node {
 		return refuse("--replace %s: that node runs, and leads the cluster; stop it first, for good", lost.Node)
 	}
-	if i := a.whoIs(ctx, lost.URL); i.Node == lost.Node {
+	if i := a.whoIs(ctx, lost.Node, lost.Raft); i.Node == lost.Node {
 		return refuse("--replace %s: that node still runs at %s; stop it first, for good", lost.Node, lost.URL)
 	}
 	return nil
@@ -234,63 +271,31 @@ func (a *assembly) memberLeft(node task.NodeID) (found *state.Member) {
 	return found
 }
 
-// instance says which node a process is, and which process.
-type instance struct {
-	Cluster  task.ClusterID `json:"cluster"`
-	Node     task.NodeID    `json:"node"`
-	Instance string         `json:"instance"`
-}
-
-func (a *assembly) serveInstance(w http.ResponseWriter, _ *http.Request) {
-	w.Header().Set("Content-Type", "application/json")
-	_ = json.NewEncoder(w).Encode(instance{a.parts.Identity.Cluster, a.parts.Identity.Node, a.instance})
-}
-
-// whoIs asks who is at a URL. If it is nobody of this cluster, or nobody who
-// answers soon, the answer is empty.
-func (a *assembly) whoIs(ctx context.Context, url string) instance {
-	ctx, cancel := context.WithTimeout(ctx, 2*time.Second)
-	defer cancel()
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, strings.TrimSuffix(url, "/")+pathInstance, nil)
-	if err != nil {
-		return instance{}
-	}
-	res, err := a.parts.Peers.Do(req)
-	if err != nil {
-		return instance{}
-	}
-	defer res.Body.Close()
-	var i instance
-	if err := json.NewDecoder(io.LimitReader(res.Body, maxJoinBody)).Decode(&i); err != nil || i.Cluster != a.parts.Identity.Cluster {
-		return instance{}
-	}
-	return i
-}
-
-// passAdmission sends a node's wish on to the leader.
-func (a *assembly) passAdmission(w http.ResponseWriter, ctx context.Context, q joinRequest) {
-	url := a.urlOf(a.node.Leader())
-	if url == "" || q.Passed {
+// passOn sends a node's wish on to the leader.
+func (a *assembly) passOn(w http.ResponseWriter, ctx context.Context, path string, q joinRequest) {
+	leader := a.node.Leader()
+	if a.addressOf(leader) == "" || q.Passed {
 		answerJoin(w, http.StatusServiceUnavailable, joinAnswer{Error: "the cluster is choosing a leader"})
 		return
 	}
 	q.Passed = true
-	answer, err := ask(ctx, a.parts.Peers, url, pathAdmit, q)
-	if err != nil {
+	answer, err := ask(ctx, a.parts.Peers.Client(), peers.URL(leader, path), q)
+	if err != nil && answer.Error == "" {
 		answer.Error = err.Error()
 	}
 	answerJoin(w, http.StatusOK, answer)
 }
 
-// urlOf is where a member is reached.
-func (a *assembly) urlOf(node task.NodeID) (url string) {
+// addressOf is where a member's peers reach it; "" if it is not known here, or
+// is this node.
+func (a *assembly) addressOf(node task.NodeID) (address string) {
 	if node == "" || node == a.parts.Identity.Node {
 		return ""
 	}
 	a.node.View(func(s *state.State) {
 		if m, ok := s.Member(node); ok {
-			url = m.URL
+			address = m.Raft
 		}
 	})
-	return url
+	return address
 }

@@ -8,6 +8,7 @@ import (
 	"math/rand/v2"
 	"net/http"
 	"sync/atomic"
+	"time"
 
 	"golang.org/x/sync/errgroup"
 
@@ -30,19 +31,30 @@ type Parts struct {
 	Raft     consensus.Stores
 	Public   storage.Blobs
 	Outputs  storage.Blobs
-	Peers    *http.Client // reaches other coordinators
-	Join     string       // URL of a member, for the first start
-	Local    bool         // this node is reached from this machine alone
-	CopyRate int64        // bytes a second that a node may copy to others, or for itself; 0: no limit
+	Key      task.Digest // fingerprint of the node's key
+	Peers    Reach
+	// Find looks for a member to ask for admission, for a node that knows none
+	// yet: its name, and where its peers reach it. Nil: there is none to ask.
+	Find     func(ctx context.Context) (node task.NodeID, raft string, err error)
+	Local    bool  // this node is reached from this machine alone
+	CopyRate int64 // bytes a second that a node may copy to others, or for itself; 0: no limit
 	Timing   consensus.Timing
-	Trailing uint64       // entries that stay behind a snapshot; 0: the default
-	Dir      string       // data folder, whose disk is watched; "": there is none
-	Now      func() int64 // monotonic milliseconds; nil: the process's own
+	Trailing uint64           // entries that stay behind a snapshot; 0: the default
+	Dir      string           // data folder, whose disk is watched; "": there is none
+	Now      func() int64     // monotonic milliseconds; nil: the process's own
+	Wall     func() time.Time // wall clock, for what ends with a date: certificates, tokens
 	Logger   *slog.Logger
 
 	// Disk tells the bytes of log and snapshots on the disk, and those that are
 	// free there; nil where there is no disk.
 	Disk func() (log, free int64)
+}
+
+// Reach is how a node reaches the other coordinators over HTTP. Whoever answers
+// has proved to be the one that is meant. URLs are those of peers.URL.
+type Reach interface {
+	Client() *http.Client                                   // members, where they are known to be
+	ClientAt(node task.NodeID, address string) *http.Client // one node, if it is at an address
 }
 
 // assembly is a node without its files and ports.
@@ -52,10 +64,12 @@ type assembly struct {
 	blobs    *blobs.Store
 	dispatch *dispatch.Dispatcher
 	sweep    *sweep.Sweeper
-	mux      *http.ServeMux
+	outside  *http.ServeMux // for clients, publishers and browsers
+	inside   *http.ServeMux // for coordinators
 	counts   counts
 	probe    probe
 
+	strangers strangers
 	instance  string        // tells this process from others of the same node
 	admitting chan struct{} // holds one while a node is being admitted here
 	admitted  chan struct{} // closed when the cluster has admitted this node
@@ -110,21 +124,27 @@ func (a *assembly) openAPI() error {
 	a.sweep = sweep.New(a.node, sweepBlobs{a.blobs}, released, a.parts.Logger)
 	api := httpapi.New(httpapi.Config{
 		Name: a.parts.Identity.Node, Cluster: a.parts.Identity.Cluster, Node: a.node, Exchange: counting{a.dispatch, &a.counts}, Archive: released, Members: operating{a}, Public: public, Outputs: outputs,
-		Forward: a.parts.Peers, Pages: pages, Ready: a.ready, Refused: a.counts.refused, Logger: a.parts.Logger,
+		Forward: a.parts.Peers.Client(), Pages: pages, Ready: a.ready, Refused: a.counts.refused, Logger: a.parts.Logger,
 	})
-	a.mux = http.NewServeMux()
-	a.mux.HandleFunc("POST "+pathJoin, a.serveJoin)
-	a.mux.HandleFunc("POST "+pathAdmit, a.serveAdmit)
-	a.mux.HandleFunc("GET "+pathInstance, a.serveInstance)
-	a.mux.HandleFunc("GET "+pathMetrics, a.serveMetrics)
-	a.mux.HandleFunc("GET "+pathStanding, a.serveStanding)
-	a.mux.Handle("/internal/", a.blobs.Handler(a.parts.Identity.Node, a.parts.Identity.Secret, a.changes))
-	a.mux.Handle("/", api)
+	a.outside, a.inside = http.NewServeMux(), http.NewServeMux()
+	a.outside.HandleFunc("GET "+pathInstance, a.serveInstance)
+	a.outside.HandleFunc("GET "+pathMetrics, a.serveMetrics)
+	a.outside.Handle("/", api)
+	a.inside.HandleFunc("GET "+pathInstance, a.serveInstance)
+	a.inside.HandleFunc("POST "+pathJoin, a.serveJoin)
+	a.inside.HandleFunc("POST "+pathAdmit, a.serveAdmit)
+	a.inside.Handle("GET "+pathMembers+"{node}", a.membersOnly(http.HandlerFunc(a.serveMember)))
+	a.inside.Handle("GET "+pathStanding, a.membersOnly(http.HandlerFunc(a.serveStanding)))
+	a.inside.Handle("/internal/", a.membersOnly(a.blobs.Handler(a.changes)))
+	a.inside.Handle("/", a.membersOnly(api))
 	return nil
 }
 
-// Handler answers HTTP requests of clients, publishers, browsers and peers.
-func (a *assembly) Handler() http.Handler { return a.mux }
+// Handler answers HTTP requests of clients, publishers and browsers.
+func (a *assembly) Handler() http.Handler { return a.outside }
+
+// PeerHandler answers HTTP requests of coordinators; peers.CallerOf says whose.
+func (a *assembly) PeerHandler() http.Handler { return a.inside }
 
 // Run keeps the node going until ctx ends or it fails.
 func (a *assembly) Run(ctx context.Context) error {
@@ -135,7 +155,7 @@ func (a *assembly) Run(ctx context.Context) error {
 	g.Go(func() error { return a.compareStates(ctx) })
 	err := g.Wait()
 	a.blobs.Close()
-	a.parts.Peers.CloseIdleConnections()
+	a.parts.Peers.Client().CloseIdleConnections()
 	if errors.Is(err, context.Canceled) {
 		return nil
 	}
@@ -146,16 +166,20 @@ func (a *assembly) Run(ctx context.Context) error {
 type Info struct {
 	Node    task.NodeID
 	Cluster task.ClusterID
-	URL     string
+	URL     string // with the fingerprint that clients need, if they need one
 	Raft    string
-	Token   string // lets another coordinator join
 	Metrics string // lets Prometheus read the metrics from another machine
 }
 
 // Info says who the node is and where it is reached.
 func (a *assembly) Info() Info {
 	id := &a.parts.Identity
-	return Info{Node: id.Node, Cluster: id.Cluster, URL: id.URL, Raft: id.Raft, Token: joinToken(id.Secret), Metrics: metricsToken(id.Secret)}
+	return Info{Node: id.Node, Cluster: id.Cluster, URL: id.URL, Raft: id.Raft, Metrics: metricsToken(id.Secret)}
+}
+
+// Invite makes a token that lets one more node join, for some time.
+func (a *assembly) Invite(life time.Duration) (string, error) {
+	return a.parts.Identity.invite(a.parts.Wall(), life)
 }
 
 // State calls fn with the node's replica of the state, to be read only.

@@ -6,6 +6,7 @@ import (
 	"net"
 	"net/url"
 	"strconv"
+	"time"
 
 	"github.com/sheafgrid/sheaf/coordinator/consensus"
 	"github.com/sheafgrid/sheaf/internal/fsutil"
@@ -34,15 +35,12 @@ func (c *Config) complete() error {
 	if _, _, err := splitAddress(c.Raft); err != nil {
 		return fmt.Errorf("address for other coordinators %q: %w; give it as --raft HOST:PORT", c.Raft, err)
 	}
-	if c.Advertise == "" {
-		if unspecified(host) {
-			return fmt.Errorf("clients cannot reach this node at %q; say under which address they can with --advertise http://HOST:%d", c.Listen, port)
-		}
-		c.Advertise = "http://" + net.JoinHostPort(host, strconv.Itoa(port))
+	if err := c.completeHTTPS(host, port); err != nil {
+		return err
 	}
 	u, err := url.Parse(c.Advertise)
-	if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" || u.Path != "" && u.Path != "/" {
-		return fmt.Errorf("--advertise %q: want a URL like http://host:7710", c.Advertise)
+	if err != nil {
+		return fmt.Errorf("--advertise %q: %w", c.Advertise, err)
 	}
 	c.advertiseRaft = c.Raft
 	if host, port, _ := net.SplitHostPort(c.Raft); unspecified(host) {
@@ -58,6 +56,9 @@ func (c *Config) complete() error {
 	}
 	if c.Replace != "" && c.Join == "" {
 		return errors.New("--replace NAME takes the place of a member of the cluster to join: give --join URL, too")
+	}
+	if c.Wall == nil {
+		c.Wall = time.Now
 	}
 	if c.Timing == (consensus.Timing{}) {
 		c.Timing = consensus.TimingLAN()

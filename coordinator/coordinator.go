@@ -9,18 +9,22 @@ package coordinator
 
 import (
 	"context"
+	"crypto/ecdsa"
 	"errors"
 	"fmt"
 	"log/slog"
 	"net"
 	"net/http"
 	"path/filepath"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/sync/errgroup"
 
 	"github.com/sheafgrid/sheaf/coordinator/blobs"
 	"github.com/sheafgrid/sheaf/coordinator/consensus"
+	"github.com/sheafgrid/sheaf/coordinator/front"
+	"github.com/sheafgrid/sheaf/coordinator/peers"
 	"github.com/sheafgrid/sheaf/internal/diskwatch"
 	"github.com/sheafgrid/sheaf/internal/fsutil"
 	"github.com/sheafgrid/sheaf/storage/dir"
@@ -37,7 +41,8 @@ type Config struct {
 	Bootstrap *Bootstrap  // make a new cluster, unless the folder holds a node already
 	Join      string      // URL of a member of the cluster to join, unless the folder holds a node already
 	Replace   task.NodeID // with Join: a member that is lost for good, whose place the node takes
-	Token     string      // the cluster's join token; needed unless everything is on loopback
+	Token     string      // with Join: a join token of the cluster; needed unless everything is on loopback
+	HTTPS     HTTPS       // what clients see at Listen
 	Quota     int64       // bytes for blobs and for outputs each; 0: no limit
 	CopyRate  int64       // bytes a second that this node may copy when the members change; 0: no limit
 	Timing    consensus.Timing
@@ -45,6 +50,9 @@ type Config struct {
 
 	// Now reads a monotonic clock in milliseconds; nil means the process's own.
 	Now func() int64
+	// Wall reads the wall clock, which certificates and join tokens are compared
+	// with; nil means the machine's.
+	Wall func() time.Time
 
 	advertiseRaft string // where other coordinators reach this node
 }
@@ -64,6 +72,10 @@ type Coordinator struct {
 	outputs  *outputs
 	watch    *diskwatch.Watch // of the blobs; the log has its own
 	listener net.Listener
+	port     *peers.Port
+	live     atomic.Pointer[assembly] // set when the node is put together
+	members  reach                    // how it reaches the others
+	front    *front.Front
 	unlock   func() error
 }
 
@@ -92,39 +104,51 @@ func (c *Coordinator) open(ctx context.Context) (err error) {
 	if c.listener, err = net.Listen("tcp", c.cfg.Listen); err != nil {
 		return fmt.Errorf("listening for clients on %s: %w; choose another address with --listen", c.cfg.Listen, err)
 	}
-	peers := &http.Client{Transport: &http.Transport{
-		MaxIdleConnsPerHost: 64, IdleConnTimeout: time.Minute,
-		// A connection takes three messages there and back, one of which may be lost.
-		DialContext: (&net.Dialer{Timeout: 4 * c.cfg.Timing.Heartbeat, KeepAlive: 15 * time.Second}).DialContext,
-	}}
-	id, err := findIdentity(ctx, &c.cfg, peers)
+	key, err := nodeKey(&c.cfg)
+	if err != nil {
+		return err
+	}
+	id, err := findIdentity(ctx, &c.cfg, key)
 	if err != nil {
 		return err
 	}
 	if err := checkFolders(&c.cfg, id); err != nil {
 		return err
 	}
+	if id, err = c.openFront(id); err != nil {
+		return err
+	}
+	return c.openParts(ctx, id, key)
+}
+
+// openParts opens the node's stores and ports, and puts it together.
+func (c *Coordinator) openParts(ctx context.Context, id Identity, key *ecdsa.PrivateKey) (err error) {
 	if c.public, err = openPublic(ctx, &c.cfg); err != nil {
 		return err
 	}
 	if c.outputs, err = openOutputs(ctx, &c.cfg, c.watch); err != nil {
 		return err
 	}
-	raft, err := c.openRaft(id)
+	raft, err := c.openRaft(id, key)
 	if err != nil {
 		return err
 	}
 	if err := checkLog(&c.cfg, id, raft); err != nil {
 		return closing(err, raft)
 	}
+	fingerprint, err := peers.FingerprintOf(key)
+	if err != nil {
+		return closing(err, raft)
+	}
 	c.assembly, err = assemble(Parts{
-		Identity: id, Raft: raft, Public: &watchedBlobs{c.public, c.watch, filepath.Join(c.cfg.Dir, string(blobs.Public))}, Outputs: c.outputs, Peers: peers,
-		Join: c.cfg.Join, Local: loopback(c.listener.Addr().String()) && loopback(c.cfg.Raft),
-		CopyRate: c.cfg.CopyRate, Disk: c.disk, Timing: c.cfg.Timing, Dir: c.cfg.Dir, Now: c.cfg.Now, Logger: c.cfg.Logger,
+		Identity: id, Raft: raft, Public: &watchedBlobs{c.public, c.watch, filepath.Join(c.cfg.Dir, string(blobs.Public))}, Outputs: c.outputs, Key: fingerprint, Peers: c.members,
+		Find: c.finder(), Local: loopback(c.listener.Addr().String()) && loopback(c.cfg.Raft),
+		CopyRate: c.cfg.CopyRate, Disk: c.disk, Timing: c.cfg.Timing, Dir: c.cfg.Dir, Now: c.cfg.Now, Wall: c.cfg.Wall, Logger: c.cfg.Logger,
 	})
 	if err != nil {
 		return closing(err, raft)
 	}
+	c.live.Store(c.assembly)
 	return nil
 }
 
@@ -141,6 +165,17 @@ func (c *Coordinator) disk() (log, free int64) {
 	return log, free
 }
 
+// finder asks at the URL to join who is there.
+func (c *Coordinator) finder() func(context.Context) (task.NodeID, string, error) {
+	if c.cfg.Join == "" {
+		return nil
+	}
+	return func(ctx context.Context) (task.NodeID, string, error) {
+		i, err := findMember(ctx, &c.cfg)
+		return i.Node, i.Raft, err
+	}
+}
+
 // closing gives back a log that is not going to be used.
 func closing(err error, raft consensus.Stores) error {
 	for _, s := range raft.Close {
@@ -150,10 +185,13 @@ func closing(err error, raft consensus.Stores) error {
 }
 
 // openRaft opens the folder's log and the port for other coordinators.
-func (c *Coordinator) openRaft(id Identity) (consensus.Stores, error) {
-	stream, err := consensus.Listen(id.Node, c.cfg.Raft, id.Raft, id.Secret)
+func (c *Coordinator) openRaft(id Identity, key *ecdsa.PrivateKey) (consensus.Stores, error) {
+	if err := c.openPort(id, key); err != nil {
+		return consensus.Stores{}, err
+	}
+	stream, err := consensus.NewStream(id.Node, id.Raft, c.port)
 	if err != nil {
-		return consensus.Stores{}, fmt.Errorf("%w; choose another address with --raft", err)
+		return consensus.Stores{}, err
 	}
 	transport := consensus.NewTransport(stream, c.cfg.Logger)
 	stores, err := consensus.OpenDir(filepath.Join(c.cfg.Dir, "raft"), transport, c.cfg.Logger)
@@ -196,18 +234,28 @@ func (c *Coordinator) run(ctx context.Context) error {
 	}
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error { return c.assembly.Run(ctx) })
+	g.Go(func() error { return c.port.Run(ctx) })
+	g.Go(func() error { return c.servePeers(ctx) })
 	g.Go(func() error { return c.noteProgress(ctx) })
 	g.Go(func() error { return c.watch.Run(ctx) })
 	g.Go(func() error { return c.outputs.forget(ctx, c.assembly) })
+	g.Go(func() error { return c.front.Run(ctx) })
+	g.Go(func() error { return serve(ctx, server, c.front.Listener(c.listener)) })
+	return errors.Join(g.Wait(), c.close())
+}
+
+// serve runs an HTTP server until ctx ends. Answers on their way may then
+// finish; the log is closing under them.
+func serve(ctx context.Context, server *http.Server, l net.Listener) error {
+	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error {
-		if err := server.Serve(c.listener); !errors.Is(err, http.ErrServerClosed) {
+		if err := server.Serve(l); !errors.Is(err, http.ErrServerClosed) {
 			return err
 		}
 		return nil
 	})
 	g.Go(func() error {
 		<-ctx.Done()
-		// Answers on their way may finish; the log is closing under them.
 		short, cancel := context.WithTimeout(context.WithoutCancel(ctx), 2*time.Second)
 		defer cancel()
 		if err := server.Shutdown(short); err != nil {
@@ -215,7 +263,7 @@ func (c *Coordinator) run(ctx context.Context) error {
 		}
 		return nil
 	})
-	return errors.Join(g.Wait(), c.close())
+	return g.Wait()
 }
 
 // close gives back what open took, as far as it got.
@@ -231,6 +279,9 @@ func (c *Coordinator) close() error {
 		if err := c.listener.Close(); !errors.Is(err, net.ErrClosed) {
 			errs = append(errs, err)
 		}
+	}
+	if c.port != nil {
+		errs = append(errs, c.port.Close())
 	}
 	if c.unlock != nil {
 		errs = append(errs, c.unlock())

@@ -1,7 +1,9 @@
 package coordinator
 
 import (
+	"cmp"
 	"context"
+	"crypto/ecdsa"
 	"crypto/hmac"
 	"crypto/rand"
 	"crypto/sha256"
@@ -10,7 +12,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"net/http"
 	"os"
 	"path/filepath"
 	"slices"
@@ -18,6 +19,7 @@ import (
 
 	"github.com/sheafgrid/sheaf/coordinator/blobs"
 	"github.com/sheafgrid/sheaf/coordinator/consensus"
+	"github.com/sheafgrid/sheaf/coordinator/peers"
 	"github.com/sheafgrid/sheaf/internal/fsutil"
 	"github.com/sheafgrid/sheaf/task"
 )
@@ -29,16 +31,27 @@ type Identity struct {
 	Format    int            `json:"format"`
 	Node      task.NodeID    `json:"node"`
 	Cluster   task.ClusterID `json:"cluster"`
-	Secret    []byte         `json:"secret"` // shared by the cluster's coordinators
+	Secret    []byte         `json:"secret"`    // shared by the cluster's coordinators
+	Authority []byte         `json:"authority"` // key of the cluster's certificate authority, shared likewise (peers.EncodeKey)
 	URL       string         `json:"url"`
 	Raft      string         `json:"raft"`
 	Bootstrap *Bootstrap     `json:"bootstrap,omitempty"` // on the node that made the cluster
 	Begun     bool           `json:"begun,omitempty"`     // its log holds something, which must not be lost
 	Replaces  task.NodeID    `json:"replaces,omitempty"`  // a lost member to remove, until that is done
-	Others    []string       `json:"others,omitempty"`    // URLs of the other members, as last heard of
+	Others    []Place        `json:"others,omitempty"`    // of the other members, as last heard of
 }
 
-const identityFormat = 1
+// Place is where a coordinator's peers reach it.
+type Place struct {
+	Node task.NodeID `json:"node"`
+	Raft string      `json:"raft"`
+}
+
+func (p Place) compare(q Place) int {
+	return cmp.Or(cmp.Compare(p.Node, q.Node), cmp.Compare(p.Raft, q.Raft))
+}
+
+const identityFormat = 2
 
 // maxIdentity bounds the file, in bytes.
 const maxIdentity = 1 << 20
@@ -47,19 +60,21 @@ func identityFile(cfg *Config) string { return filepath.Join(cfg.Dir, "node.json
 
 // findIdentity reads who this node is, or makes a new node as the
 // configuration says.
-func findIdentity(ctx context.Context, cfg *Config, peers *http.Client) (Identity, error) {
+func findIdentity(ctx context.Context, cfg *Config, key *ecdsa.PrivateKey) (Identity, error) {
 	id, err := readIdentity(cfg)
 	switch {
 	case err == nil:
-		if err := sameCluster(ctx, cfg, peers, id.Cluster); err != nil {
+		if err := sameCluster(ctx, cfg, id.Cluster); err != nil {
 			return Identity{}, err
 		}
 	case !errors.Is(err, fs.ErrNotExist):
 		return Identity{}, err
 	case cfg.Bootstrap != nil:
-		id = newCluster(cfg)
+		if id, err = newCluster(cfg, key); err != nil {
+			return Identity{}, err
+		}
 	case cfg.Join != "":
-		if id, err = askToJoin(ctx, cfg, peers); err != nil {
+		if id, err = askToJoin(ctx, cfg, key); err != nil {
 			return Identity{}, err
 		}
 	default:
@@ -89,8 +104,8 @@ func readIdentity(cfg *Config) (Identity, error) {
 	if err := json.NewDecoder(f).Decode(&id); err != nil {
 		return Identity{}, fmt.Errorf("%s: %w; if the file is lost, remove the data folder and join under a new name", identityFile(cfg), err)
 	}
-	if id.Format != identityFormat || id.Node == "" || id.Cluster.IsZero() || len(id.Secret) != 32 {
-		return Identity{}, fmt.Errorf("%s: not an identity that this version reads (format %d)", identityFile(cfg), id.Format)
+	if id.Format != identityFormat || id.Node == "" || id.Cluster.IsZero() || len(id.Secret) != 32 || len(id.Authority) == 0 {
+		return Identity{}, fmt.Errorf("%s: not an identity that this version reads (it is of format %d, this is %d)", identityFile(cfg), id.Format, identityFormat)
 	}
 	if cfg.Name != "" && cfg.Name != id.Node {
 		return Identity{}, fmt.Errorf("data folder %s is that of node %q; leave out --name %q, or give another folder", cfg.Dir, id.Node, cfg.Name)
@@ -171,28 +186,50 @@ func (c *Coordinator) noteProgress(ctx context.Context) error {
 	}
 }
 
-// others are the URLs of the other members.
-func (a *assembly) others() (urls []string) {
+// others are where the other members are.
+func (a *assembly) others() (places []Place) {
 	for _, m := range a.allMembers() {
 		if m.Node != a.parts.Identity.Node {
-			urls = append(urls, m.URL)
+			places = append(places, Place{m.Node, m.Raft})
 		}
 	}
-	slices.Sort(urls)
-	return urls
+	slices.SortFunc(places, Place.compare)
+	return places
 }
 
-func newCluster(cfg *Config) Identity {
-	id := Identity{Format: identityFormat, Node: newName(cfg), Secret: random(32), Bootstrap: cfg.Bootstrap}
-	copy(id.Cluster[:], random(len(id.Cluster)))
-	return id
-}
-
-func newName(cfg *Config) task.NodeID {
-	if cfg.Name != "" {
-		return cfg.Name
+// newCluster draws who a new cluster is, with an authority of its own.
+func newCluster(cfg *Config, key *ecdsa.PrivateKey) (Identity, error) {
+	name, err := newName(cfg, key)
+	if err != nil {
+		return Identity{}, err
 	}
-	return task.NodeID("node-" + hex.EncodeToString(random(3)))
+	authority, err := peers.NewKey()
+	if err != nil {
+		return Identity{}, err
+	}
+	id := Identity{Format: identityFormat, Node: name, Secret: random(32), Bootstrap: cfg.Bootstrap}
+	copy(id.Cluster[:], random(len(id.Cluster)))
+	id.Authority, err = peers.EncodeKey(authority)
+	return id, err
+}
+
+// authority is the cluster's, made of the key in the node's identity.
+func (id *Identity) authority() (*peers.Authority, error) {
+	key, err := peers.DecodeKey(id.Authority)
+	if err != nil {
+		return nil, fmt.Errorf("the cluster's authority: %w", err)
+	}
+	return peers.NewAuthority(key)
+}
+
+// newName is a new node's: that which was given, or one made of its key, so
+// that a node that has to ask again asks under the same.
+func newName(cfg *Config, key *ecdsa.PrivateKey) (task.NodeID, error) {
+	if cfg.Name != "" {
+		return cfg.Name, nil
+	}
+	fingerprint, err := peers.FingerprintOf(key)
+	return task.NodeID("node-" + hex.EncodeToString(fingerprint[:3])), err
 }
 
 func random(n int) []byte {
@@ -205,12 +242,5 @@ func random(n int) []byte {
 func metricsToken(secret []byte) string {
 	mac := hmac.New(sha256.New, secret)
 	mac.Write([]byte("sheaf metrics token 1"))
-	return hex.EncodeToString(mac.Sum(nil)[:16])
-}
-
-// joinToken lets its bearer join the cluster.
-func joinToken(secret []byte) string {
-	mac := hmac.New(sha256.New, secret)
-	mac.Write([]byte("sheaf join token 1"))
 	return hex.EncodeToString(mac.Sum(nil)[:16])
 }

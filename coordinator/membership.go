@@ -368,7 +368,7 @@ func (a *assembly) level(ctx context.Context, voters map[task.NodeID]bool) error
 	changes := a.changes()
 	for _, m := range a.allMembers() {
 		if m.Node != change.Self {
-			change.Peers = append(change.Peers, a.peer(m.Node, m.URL, changes))
+			change.Peers = append(change.Peers, a.peer(m.Node, changes))
 		}
 	}
 	found, err := a.blobs.Level(ctx, change)
@@ -438,8 +438,8 @@ func (a *assembly) ownMember() (m state.Member, ok bool) {
 
 // toldToStop asks the other members whether this node is still one.
 func (a *assembly) toldToStop(ctx context.Context) bool {
-	for _, url := range a.admitters() {
-		if answer, err := ask(ctx, a.parts.Peers, url, pathAdmit, a.wish()); err != nil && answer.Stop {
+	for _, m := range a.admitters(ctx) {
+		if answer, err := a.askAdmission(ctx, m); err != nil && answer.Stop {
 			return true
 		}
 	}

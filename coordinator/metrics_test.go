@@ -162,6 +162,10 @@ func TestDashboardsNameMetricsThatExist(t *testing.T) {
 func TestMetricsAreForTheOperator(t *testing.T) {
 	c := startNode(t, t.TempDir())
 	token := c.Info().Metrics
+	invitation, err := c.Invite(time.Hour)
+	if err != nil {
+		t.Fatal(err)
+	}
 	for _, x := range []struct {
 		name, from string
 		header     []string
@@ -174,7 +178,7 @@ func TestMetricsAreForTheOperator(t *testing.T) {
 		{"with the token", elsewhere, []string{"Authorization", "Bearer " + token}, 200},
 		{"with the token through a proxy", here, []string{"X-Forwarded-For", "192.0.2.7", "Authorization", "Bearer " + token}, 200},
 		{"with another token", elsewhere, []string{"Authorization", "Bearer " + strings.Repeat("0", len(token))}, 401},
-		{"with the token that lets coordinators join", elsewhere, []string{"Authorization", "Bearer " + c.Info().Token}, 401},
+		{"with the token that lets coordinators join", elsewhere, []string{"Authorization", "Bearer " + invitation}, 401},
 		{"with no token", elsewhere, []string{"Authorization", "Bearer "}, 401},
 	} {
 		if w := ask(c, "/metrics", x.from, x.header...); w.Code != x.want {

@@ -6,6 +6,7 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/sheafgrid/sheaf/coordinator/consensus"
 	"github.com/sheafgrid/sheaf/coordinator/state"
@@ -16,9 +17,9 @@ import (
 // operating is what an operator can see and do of the members, on the leader.
 type operating struct{ a *assembly }
 
-// JoinToken is what another coordinator joins with.
-func (o operating) JoinToken() protocol.JoinTokenView {
-	return protocol.JoinTokenView{URL: o.a.parts.Identity.URL, Token: joinToken(o.a.parts.Identity.Secret)}
+// JoinToken makes what one more coordinator joins with.
+func (o operating) JoinToken(life time.Duration) (protocol.JoinTokenView, error) {
+	return o.a.parts.Identity.invitation(o.a.parts.Wall(), life)
 }
 
 // Members asks every member how it stands.

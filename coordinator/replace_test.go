@@ -29,10 +29,15 @@ func start(t *testing.T, cfg coordinator.Config) *running {
 	if err != nil {
 		t.Fatal(err)
 	}
-	ctx, kill := context.WithCancel(t.Context())
-	r := &running{Coordinator: c, cfg: cfg, kill: kill, done: make(chan error, 1)}
-	go func() { r.done <- c.Run(ctx) }()
+	r := &running{Coordinator: c, cfg: cfg, done: make(chan error, 1)}
+	r.run(t)
 	return r
+}
+
+func (r *running) run(t *testing.T) {
+	ctx, kill := context.WithCancel(t.Context())
+	r.kill = kill
+	go func() { r.done <- r.Run(ctx) }()
 }
 
 func (r *running) stop(t *testing.T) {

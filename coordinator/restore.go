@@ -2,6 +2,8 @@ package coordinator
 
 import (
 	"context"
+	"crypto/ecdsa"
+	"crypto/tls"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -16,6 +18,7 @@ import (
 
 	"github.com/sheafgrid/sheaf/coordinator/backup"
 	"github.com/sheafgrid/sheaf/coordinator/consensus"
+	"github.com/sheafgrid/sheaf/coordinator/peers"
 	"github.com/sheafgrid/sheaf/coordinator/state"
 	"github.com/sheafgrid/sheaf/internal/fsutil"
 	"github.com/sheafgrid/sheaf/storage"
@@ -105,8 +108,8 @@ type restorer struct {
 	manifest backup.Manifest
 	state    *state.State
 	members  []state.Member
-	secret   []byte
-	node     task.NodeID
+	identity Identity // of the new node
+	key      *ecdsa.PrivateKey
 }
 
 // looking reads a backup before anything is written.
@@ -131,10 +134,12 @@ func (l *looking) Snapshot(_ context.Context, _ uint64, _ int64, r io.Reader) (e
 // would give out work to the same volunteers, and neither would know what the
 // other one did.
 func (r *restorer) oldClusterIsGone(ctx context.Context) error {
-	client := &http.Client{Timeout: 3 * time.Second}
+	// Any certificate will do, an expired one too: who only claims to be the old
+	// cluster stops a restore that a person then looks into.
+	client := &http.Client{Timeout: 3 * time.Second, Transport: &http.Transport{TLSClientConfig: &tls.Config{InsecureSkipVerify: true}}}
 	defer client.CloseIdleConnections()
 	for _, m := range r.members {
-		req, err := http.NewRequestWithContext(ctx, http.MethodGet, strings.TrimSuffix(m.URL, "/")+pathInstance, nil)
+		req, err := http.NewRequestWithContext(ctx, http.MethodGet, base(m.URL)+pathInstance, nil)
 		if err != nil {
 			continue
 		}
@@ -154,22 +159,28 @@ func (r *restorer) oldClusterIsGone(ctx context.Context) error {
 
 // renew makes the state that of the new cluster.
 func (r *restorer) renew() error {
-	r.secret, r.node = random(32), r.cfg.Name
-	if r.node == "" {
-		r.node = newName(&Config{})
+	key, err := peers.NewKey()
+	if err != nil {
+		return fmt.Errorf("drawing the node's key: %w", err)
 	}
-	if _, taken := r.state.Member(r.node); taken {
-		return fmt.Errorf("--name %s: the cluster has had a node of that name; the new one needs another name", r.node)
+	// The authority is new, too: old nodes, which know its key, must not get in.
+	if r.identity, err = newCluster(&Config{Name: r.cfg.Name}, key); err != nil {
+		return err
+	}
+	r.key, r.identity.Begun = key, true
+	if _, taken := r.state.Member(r.identity.Node); taken {
+		return fmt.Errorf("--name %s: the cluster has had a node of that name; the new one needs another name", r.identity.Node)
 	}
 	// Cluster time went on in the old cluster after the backup (R5).
 	since := max(0, time.Now().UnixMilli()-r.manifest.Wall)
-	renewal := state.Renewal{Secret: r.secret, Now: r.manifest.Now + task.Millis(since)}
+	renewal := state.Renewal{Secret: r.identity.Secret, Now: r.manifest.Now + task.Millis(since)}
 	if r.cfg.Fork {
-		copy(renewal.Cluster[:], random(len(renewal.Cluster)))
+		renewal.Cluster = r.identity.Cluster
 	}
 	if err := r.state.Renew(renewal); err != nil {
 		return err
 	}
+	r.identity.Cluster = r.state.Cluster().ID
 	return r.state.Check()
 }
 
@@ -194,8 +205,11 @@ func (r *restorer) write(ctx context.Context) (done Restored, err error) {
 	if err := r.writeBlobs(ctx); err != nil {
 		return done, err
 	}
-	id := Identity{Format: identityFormat, Node: r.node, Cluster: r.state.Cluster().ID, Secret: r.secret, Begun: true}
+	id := r.identity
 	if err := consensus.WriteRestored(filepath.Join(dir, "raft"), id.Node, r.manifest.Index, r.state, r.log); err != nil {
+		return done, err
+	}
+	if err := writeNodeKey(nodeKeyFile(&Config{Dir: dir}), r.key); err != nil {
 		return done, err
 	}
 	if err := writeIdentity(&Config{Dir: dir}, id); err != nil {

@@ -2,11 +2,14 @@ package coordinator
 
 import (
 	"context"
+	"errors"
 	"slices"
 	"sync"
 	"time"
 
+	"github.com/sheafgrid/sheaf/coordinator/peers"
 	"github.com/sheafgrid/sheaf/coordinator/state"
+	"github.com/sheafgrid/sheaf/task"
 )
 
 // complainEvery is how often a node that is refused, or waits, says so.
@@ -20,7 +23,7 @@ func (a *assembly) wish() joinRequest {
 	id := &a.parts.Identity
 	trouble, _ := a.copyTrouble.Load().(string)
 	return joinRequest{
-		Node: id.Node, URL: id.URL, Raft: id.Raft, Proof: admissionProof(id.Secret, id.Node),
+		Node: id.Node, URL: id.URL, Raft: id.Raft, Key: a.parts.Key,
 		Replaces: id.Replaces, Instance: a.instance, Copied: a.hasCopied.Load(), Trouble: trouble, Version: state.Newest,
 	}
 }
@@ -35,29 +38,29 @@ func (a *assembly) seekAdmission(ctx context.Context) error {
 	defer cancel()
 	copying.Go(func() { a.copyBlobs(ctx) })
 	complained := time.Now().Add(patientFor - complainEvery)
-	complain := func(text, url string, why any) {
+	complain := func(text string, by task.NodeID, why any) {
 		if time.Since(complained) >= complainEvery {
 			complained = time.Now()
-			a.parts.Logger.Warn(text, "by", url, "why", why)
+			a.parts.Logger.Warn(text, "by", by, "why", why)
 		}
 	}
 	for {
-		for _, url := range a.admitters() {
-			answer, err := ask(ctx, a.parts.Peers, url, pathAdmit, a.wish())
+		for _, m := range a.admitters(ctx) {
+			answer, err := a.askAdmission(ctx, m)
 			switch {
 			case err == nil && answer.Done && answer.Cluster == a.parts.Identity.Cluster:
 				close(a.admitted)
 				return nil
 			case ctx.Err() != nil:
 			case err == nil && a.hasCopied.Load():
-				complain("this node has no vote yet", url, answer.Waits)
+				complain("this node has no vote yet", m.Node, answer.Waits)
 			case err == nil:
 			case answer.Stop:
 				return err
-			case answer.Refused:
-				complain("the cluster does not admit this node", url, err)
+			case answer.Refused, errors.Is(err, peers.ErrOtherCluster):
+				complain("the cluster does not admit this node", m.Node, err)
 			default:
-				a.parts.Logger.Debug("not admitted yet", "by", url, "error", err)
+				a.parts.Logger.Debug("not admitted yet", "by", m.Node, "error", err)
 			}
 		}
 		select {
@@ -111,23 +114,38 @@ func (a *assembly) mayCopy() bool {
 	return err == nil && len(voters) > 0 && !own
 }
 
+// askAdmission asks one coordinator, or this one, once.
+func (a *assembly) askAdmission(ctx context.Context, m Place) (joinAnswer, error) {
+	if m.Node != a.parts.Identity.Node {
+		return ask(ctx, a.parts.Peers.ClientAt(m.Node, m.Raft), peers.URL(m.Node, pathAdmit), a.wish())
+	}
+	waits, err := a.admit(ctx, a.wish())
+	if err != nil {
+		var refused *refusal
+		stop := errors.As(err, &refused) && refused.stop
+		return joinAnswer{Refused: refused != nil, Stop: stop}, err
+	}
+	return joinAnswer{Cluster: a.parts.Identity.Cluster, Done: waits == "", Waits: waits}, nil
+}
+
 // admitters are whom a node asks: the leader, or, while it knows of none, every
 // coordinator that it has heard of. A node that has just started knows its
 // cluster from its own files alone.
-func (a *assembly) admitters() []string {
+func (a *assembly) admitters(ctx context.Context) []Place {
+	id := &a.parts.Identity
 	if a.node.Serving() {
-		return []string{a.parts.Identity.URL}
+		return []Place{{id.Node, id.Raft}}
 	}
-	if url := a.urlOf(a.node.Leader()); url != "" {
-		return []string{url}
+	leader := a.node.Leader()
+	if address := a.addressOf(leader); address != "" {
+		return []Place{{leader, address}}
 	}
-	urls := slices.Clone(a.parts.Identity.Others)
-	if a.parts.Join != "" {
-		urls = append(urls, a.parts.Join)
+	places := append(slices.Clone(id.Others), a.others()...)
+	if a.parts.Find != nil {
+		if node, address, err := a.parts.Find(ctx); err == nil && node != id.Node {
+			places = append(places, Place{node, address})
+		}
 	}
-	for _, m := range a.allMembers() {
-		urls = append(urls, m.URL)
-	}
-	slices.Sort(urls)
-	return slices.DeleteFunc(slices.Compact(urls), func(url string) bool { return url == a.parts.Identity.URL })
+	slices.SortFunc(places, Place.compare)
+	return slices.Compact(places)
 }

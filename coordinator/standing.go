@@ -6,12 +6,11 @@ import (
 	"fmt"
 	"io"
 	"net/http"
-	"strings"
 	"sync"
 	"time"
 
-	"github.com/sheafgrid/sheaf/coordinator/blobs"
 	"github.com/sheafgrid/sheaf/coordinator/consensus"
+	"github.com/sheafgrid/sheaf/coordinator/peers"
 	"github.com/sheafgrid/sheaf/coordinator/state"
 	"github.com/sheafgrid/sheaf/task"
 )
@@ -49,11 +48,7 @@ func (a *assembly) ownStanding() standing {
 	return s
 }
 
-func (a *assembly) serveStanding(w http.ResponseWriter, r *http.Request) {
-	if !blobs.Proven(r, a.parts.Identity.Secret, a.parts.Identity.Node) {
-		http.Error(w, "only coordinators of this cluster that mean this node are served here", http.StatusForbidden)
-		return
-	}
+func (a *assembly) serveStanding(w http.ResponseWriter, _ *http.Request) {
 	w.Header().Set("Content-Type", "application/json")
 	_ = json.NewEncoder(w).Encode(a.ownStanding()) // a peer that went away asks again
 }
@@ -68,21 +63,20 @@ func (a *assembly) standingOf(ctx context.Context, m state.Member) (s standing, 
 	}
 	ctx, cancel := context.WithTimeout(ctx, answersSoon)
 	defer cancel()
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, strings.TrimSuffix(m.URL, "/")+pathStanding, nil)
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, peers.URL(m.Node, pathStanding), nil)
 	if err != nil {
 		return s, err
 	}
-	blobs.Prove(req, a.parts.Identity.Secret, m.Node)
-	res, err := a.parts.Peers.Do(req)
+	res, err := a.parts.Peers.Client().Do(req)
 	if err != nil {
 		return s, err
 	}
 	defer res.Body.Close()
 	if res.StatusCode != http.StatusOK {
-		return s, fmt.Errorf("%s answers %s: it is not node %s", m.URL, res.Status, m.Node)
+		return s, fmt.Errorf("node %s at %s answers %s", m.Node, m.Raft, res.Status)
 	}
 	if err := json.NewDecoder(io.LimitReader(res.Body, maxJoinBody)).Decode(&s); err != nil {
-		return s, fmt.Errorf("%s: %w", m.URL, err)
+		return s, fmt.Errorf("node %s at %s: %w", m.Node, m.Raft, err)
 	}
 	return s, nil
 }

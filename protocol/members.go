@@ -1,11 +1,15 @@
 package protocol
 
-import "github.com/sheafgrid/sheaf/task"
+import (
+	"time"
+
+	"github.com/sheafgrid/sheaf/task"
+)
 
 // Paths of what a cluster's operator reads, signed with the operator's key.
 const (
 	PathMembers   = "/v1/operator/members" // GET: MembersView
-	PathJoinToken = "/v1/operator/token"   // GET: JoinTokenView
+	PathJoinToken = "/v1/operator/token/"  // GET, followed by the seconds that it is good: JoinTokenView
 )
 
 // Action is what an operator wants done about the coordinators. Numbers are
@@ -77,8 +81,17 @@ const (
 	DigestUnknown = "unknown"
 )
 
-// JoinTokenView is GET PathJoinToken: what another coordinator joins with.
+// How long a join token may be good: who finds an old one must not get in with
+// it.
+const (
+	MinTokenLife = time.Minute
+	MaxTokenLife = 30 * 24 * time.Hour
+)
+
+// JoinTokenView is GET PathJoinToken: what one more coordinator joins with.
 type JoinTokenView struct {
-	URL   string `json:"url"`
-	Token string `json:"token"`
+	Token   string         `json:"token"` // lets one coordinator join, once
+	Join    string         `json:"join"`  // the URL to join at
+	Cluster task.ClusterID `json:"cluster"`
+	Until   time.Time      `json:"good_until"` // by the wall clock
 }

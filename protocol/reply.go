@@ -21,6 +21,8 @@ type Done struct {
 	Job     task.JobID  `msgpack:"j,omitempty"` // of a submission
 	Existed bool        `msgpack:"x,omitempty"` // it was there already, and nothing changed
 	Time    task.Millis `msgpack:"t"`
+	Members []Member    `msgpack:"m,omitempty"`
+	Leader  task.NodeID `msgpack:"l,omitempty"`
 }
 
 // replyBytes is a Reply on the wire.

@@ -1,9 +1,7 @@
 package remote
 
 import (
-	"fmt"
 	"net/netip"
-	"net/url"
 	"slices"
 	"strings"
 	"time"
@@ -18,23 +16,11 @@ const maxMembers = 64
 // coolOff is how long an address that did not answer comes last.
 const coolOff = 30 * time.Second
 
-// parseURL reads the address of a coordinator: a scheme, a host, perhaps a
-// port and a path prefix.
-func parseURL(text string) (base string, host string, err error) {
-	u, err := url.Parse(strings.TrimSpace(text))
-	switch {
-	case err != nil, u.Scheme != "http" && u.Scheme != "https", u.Host == "", u.Hostname() == "",
-		u.User != nil, u.RawQuery != "", u.Fragment != "", len(text) > 500:
-		return "", "", fmt.Errorf("%q is %w; write it like http://coordinator.example.org:7710", clip(text), ErrBadURL)
-	}
-	return u.Scheme + "://" + strings.ToLower(u.Host) + strings.TrimRight(u.EscapedPath(), "/"), u.Hostname(), nil
-}
-
 // IsLoopback reports whether an address is one of this machine's own, by its
 // text alone: no name is looked up but localhost.
 func IsLoopback(address string) bool {
-	_, host, err := parseURL(address)
-	return err == nil && local(host) == "loopback"
+	a, err := protocol.ParseAddress(address)
+	return err == nil && local(a.Hostname()) == "loopback"
 }
 
 // local classifies a host that should not be called because a stranger said so.
@@ -56,36 +42,44 @@ func local(host string) string {
 }
 
 // learn takes over the members that an answer names. Members whose addresses
-// cannot be, or would make this machine talk to itself because a coordinator
-// said so, are left out.
+// cannot be, would be read on the way, or would make this machine talk to itself
+// because a coordinator said so, are left out.
 func (r *Remote) learn(members []protocol.Member, leader task.NodeID) {
 	if len(members) == 0 {
 		return
 	}
 	var known []protocol.Member
+	var addresses []protocol.Address
 	for _, m := range members {
-		base, host, err := parseURL(m.URL)
-		if err != nil || len(known) == maxMembers || len(m.Node) > 200 {
+		a, err := protocol.ParseAddress(m.URL)
+		if err != nil || len(known) == maxMembers || len(m.Node) > 200 || r.cfg.readable(a) {
 			continue
 		}
-		if kind := local(host); kind != "" && !r.configured(kind) || kind != "loopback" && r.cfg.LoopbackOnly {
+		if kind := local(a.Hostname()); kind != "" && !r.configured(kind) || kind != "loopback" && r.cfg.LoopbackOnly {
 			continue
 		}
-		known = append(known, protocol.Member{Node: m.Node, URL: base})
+		known = append(known, protocol.Member{Node: m.Node, URL: a.String()})
+		addresses = append(addresses, a)
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.leader = leader
 	if len(known) > 0 {
-		r.members = known
+		r.members, r.addresses = known, addresses
 	}
+}
+
+// readable reports whether what is said at an address could be read on the way,
+// although nobody said that this is no harm.
+func (c *Config) readable(a protocol.Address) bool {
+	return !c.PlainHTTP && !a.Encrypted() && local(a.Hostname()) != "loopback"
 }
 
 // configured reports whether the caller itself gave an address of a kind.
 func (r *Remote) configured(kind string) bool {
 	return slices.ContainsFunc(r.cfg.URLs, func(u string) bool {
-		_, host, err := parseURL(u)
-		return err == nil && local(host) == kind
+		a, err := protocol.ParseAddress(u)
+		return err == nil && local(a.Hostname()) == kind
 	})
 }
 
@@ -100,32 +94,32 @@ func (r *Remote) Members() []protocol.Member {
 // order lists the addresses in the order in which to try them: the leader's,
 // the one that answered last, the other members', those that the caller gave;
 // those that did not answer a moment ago come last.
-func (r *Remote) order() []string {
+func (r *Remote) order() []protocol.Address {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	var bases []string
-	add := func(base string) {
-		if base != "" && !slices.Contains(bases, base) {
-			bases = append(bases, base)
+	var all []protocol.Address
+	add := func(a protocol.Address) {
+		if a.Base != "" && !slices.Contains(all, a) {
+			all = append(all, a)
 		}
 	}
-	for _, m := range r.members {
+	for i, m := range r.members {
 		if m.Node == r.leader {
-			add(m.URL)
+			add(r.addresses[i])
 		}
 	}
 	add(r.preferred)
-	for _, m := range r.members {
-		add(m.URL)
+	for _, a := range r.addresses {
+		add(a)
 	}
-	for _, base := range r.given {
-		add(base)
+	for _, a := range r.given {
+		add(a)
 	}
 	now := time.Now()
-	slices.SortStableFunc(bases, func(a, b string) int {
+	slices.SortStableFunc(all, func(a, b protocol.Address) int {
 		return rank(r.failed[a], now) - rank(r.failed[b], now)
 	})
-	return bases
+	return all
 }
 
 func rank(failed, now time.Time) int {
@@ -136,19 +130,19 @@ func rank(failed, now time.Time) int {
 }
 
 // answered and failedAt remember how an address did.
-func (r *Remote) answered(base string) {
+func (r *Remote) answered(a protocol.Address) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.preferred = base
-	delete(r.failed, base)
+	r.preferred = a
+	delete(r.failed, a)
 	r.trouble = ""
 }
 
-func (r *Remote) failedAt(base string) {
+func (r *Remote) failedAt(a protocol.Address) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if len(r.failed) > 4*maxMembers {
 		clear(r.failed)
 	}
-	r.failed[base] = time.Now()
+	r.failed[a] = time.Now()
 }

@@ -8,6 +8,7 @@ import (
 	"io"
 	"mime"
 	"net/http"
+	"strings"
 
 	"github.com/sheafgrid/sheaf/protocol"
 )
@@ -16,8 +17,8 @@ import (
 const maxRefusal = 64 << 10
 
 // roundTrip sends one HTTP request. An error is about the connection.
-func (r *Remote) roundTrip(base string, req *http.Request) (*http.Response, error) {
-	resp, err := r.http.Do(req)
+func (r *Remote) roundTrip(at protocol.Address, req *http.Request) (*http.Response, error) {
+	resp, err := r.lines.client(at).Do(req)
 	if err != nil {
 		if cause := context.Cause(req.Context()); cause != nil {
 			err = cause // says more than "context canceled"
@@ -26,7 +27,7 @@ func (r *Remote) roundTrip(base string, req *http.Request) (*http.Response, erro
 		if errors.As(err, &own) {
 			return nil, own
 		}
-		return nil, unreachable(base, err)
+		return nil, unreachable(at.Base, err)
 	}
 	return resp, nil
 }
@@ -68,8 +69,17 @@ func refusal(base string, resp *http.Response) error {
 			return known(&e)
 		}
 	}
+	if strings.Contains(string(b), saysHTTPS) {
+		return fmt.Errorf("%s %w over plain HTTP: it speaks HTTPS; use the https:// address that it prints at its start", base, ErrNotCoordinator)
+	}
+	if mediaType(resp) == "text/plain" && resp.StatusCode < 500 && len(b) > 0 {
+		return fmt.Errorf("%s %w for clients (%s: %s); check the address and its port", base, ErrNotCoordinator, resp.Status, clip(printable(strings.TrimSpace(string(b)))))
+	}
 	return foreign(base, resp)
 }
+
+// saysHTTPS is what Go's server tells who speaks plain HTTP with it by mistake.
+const saysHTTPS = "HTTP request to an HTTPS server"
 
 func mediaType(resp *http.Response) string {
 	kind, _, _ := mime.ParseMediaType(resp.Header.Get("Content-Type"))

@@ -60,8 +60,8 @@ func (r *Remote) signedHeader(ctx context.Context, path string, key ed25519.Priv
 // waitForCluster is Cluster, asked until somebody answers.
 func (r *Remote) waitForCluster(ctx context.Context) (protocol.ClusterView, error) {
 	var view protocol.ClusterView
-	err := r.try(ctx, func(ctx context.Context, base string) (err error) {
-		view, err = r.clusterAt(ctx, base)
+	err := r.try(ctx, func(ctx context.Context, at protocol.Address) (err error) {
+		view, err = r.clusterAt(ctx, at)
 		return err
 	})
 	return view, err

@@ -28,8 +28,8 @@ const maxView = 1 << 20
 func (r *Remote) Cluster(ctx context.Context) (protocol.ClusterView, error) {
 	var view protocol.ClusterView
 	var o round
-	_, err := r.askAll(ctx, &o, func(ctx context.Context, base string) (err error) {
-		view, err = r.clusterAt(ctx, base)
+	_, err := r.askAll(ctx, &o, func(ctx context.Context, at protocol.Address) (err error) {
+		view, err = r.clusterAt(ctx, at)
 		return err
 	})
 	if errors.Is(err, ErrOtherCluster) && o.hope != nil {
@@ -47,11 +47,12 @@ func (r *Remote) Cluster(ctx context.Context) (protocol.ClusterView, error) {
 	return view, nil
 }
 
-func (r *Remote) clusterAt(ctx context.Context, base string) (protocol.ClusterView, error) {
+func (r *Remote) clusterAt(ctx context.Context, at protocol.Address) (protocol.ClusterView, error) {
+	base := at.Base
 	var view protocol.ClusterView
 	ctx, cancel := context.WithTimeout(ctx, clusterTimeout)
 	defer cancel()
-	if err := r.getJSON(ctx, base, protocol.PathCluster, nil, maxView, &view); err != nil {
+	if err := r.getJSON(ctx, at, protocol.PathCluster, nil, maxView, &view); err != nil {
 		return view, err
 	}
 	switch {
@@ -88,8 +89,9 @@ func (r *Remote) belongs(base string, id task.ClusterID) error {
 
 // getJSON reads JSON from one coordinator. header, where it is not nil, adds to
 // the request.
-func (r *Remote) getJSON(ctx context.Context, base, path string, header http.Header, limit int64, into any) error {
-	resp, err := r.get(ctx, base, path, header)
+func (r *Remote) getJSON(ctx context.Context, at protocol.Address, path string, header http.Header, limit int64, into any) error {
+	base := at.Base
+	resp, err := r.get(ctx, at, path, header)
 	if err != nil {
 		return err
 	}
@@ -110,15 +112,15 @@ func (r *Remote) getJSON(ctx context.Context, base, path string, header http.Hea
 	return nil
 }
 
-func (r *Remote) get(ctx context.Context, base, path string, header http.Header) (*http.Response, error) {
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, base+path, nil)
+func (r *Remote) get(ctx context.Context, at protocol.Address, path string, header http.Header) (*http.Response, error) {
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, at.Base+path, nil)
 	if err != nil {
 		return nil, &ownError{fmt.Errorf("path %q: %w", clip(path), err)}
 	}
 	for k, v := range header {
 		req.Header[k] = v
 	}
-	return r.roundTrip(base, req)
+	return r.roundTrip(at, req)
 }
 
 // drain reads what little may be left of a body, so that its connection can be

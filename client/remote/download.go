@@ -59,7 +59,7 @@ type download struct {
 	begun  bool // something was written
 }
 
-func (d *download) ask(ctx context.Context, base string) error {
+func (d *download) ask(ctx context.Context, at protocol.Address) error {
 	header, err := d.remote.signedHeader(ctx, d.path, d.key)
 	if err != nil {
 		return err
@@ -76,16 +76,16 @@ func (d *download) ask(ctx context.Context, base string) error {
 	case d.at > 0:
 		header.Set("Range", fmt.Sprintf("bytes=%d-", d.at))
 	}
-	resp, err := d.remote.get(ctx, base, d.path, header)
+	resp, err := d.remote.get(ctx, at, d.path, header)
 	if err != nil {
 		return err
 	}
 	defer resp.Body.Close()
-	if err := d.accept(base, resp); err != nil {
+	if err := d.accept(at.Base, resp); err != nil {
 		return err
 	}
 	body := watchedReader{resp.Body, dog, func() error { return context.Cause(ctx) }}
-	return d.copy(base, body, resp.ContentLength)
+	return d.copy(at.Base, body, resp.ContentLength)
 }
 
 // accept checks that the answer holds the bytes that were asked for.

@@ -14,10 +14,10 @@ import (
 // What can be wrong with an address. The error's text is a sentence for the
 // person who gave it.
 var (
-	ErrBadURL         = errors.New("not the address of a coordinator")
 	ErrUnreachable    = errors.New("no coordinator answers")
 	ErrNotCoordinator = errors.New("answers, but is no Sheaf coordinator")
 	ErrOtherCluster   = errors.New("belongs to another cluster")
+	ErrNotTrusted     = errors.New("does not prove to be the coordinator that is meant")
 )
 
 // ErrMalformed is wrapped where a coordinator's answer cannot be read.
@@ -49,9 +49,12 @@ func final(err error) bool {
 
 // unreachable makes an error of a connection that failed.
 func unreachable(base string, err error) error {
+	if why := protocol.ConnectError(err); why != nil {
+		return fmt.Errorf("%s %w: %w", base, ErrNotTrusted, why)
+	}
 	// net/http has no errors to compare with for what speaks another language;
 	// the last of these is what it says when that speaks first, as SSH does.
-	for _, text := range []string{"malformed HTTP", "HTTP response to HTTPS", "readLoopPeekFail"} {
+	for _, text := range []string{"malformed HTTP", "readLoopPeekFail"} {
 		if strings.Contains(err.Error(), text) {
 			return fmt.Errorf("%s %w (what answers there speaks something else); check http or https, the address and its port", base, ErrNotCoordinator)
 		}

@@ -107,7 +107,7 @@ func (l *pipeListener) Addr() net.Addr { return &net.UnixAddr{Name: "pipe"} }
 // config is a Remote's, over the network.
 func (n *network) config(urls ...string) remote.Config {
 	return remote.Config{
-		URLs: urls, Cluster: cluster, Transport: n.own,
+		URLs: urls, PlainHTTP: true, Cluster: cluster, Transport: n.own,
 		Random: rand.New(rand.NewPCG(1, 2)), Logger: slog.New(slog.DiscardHandler),
 	}
 }

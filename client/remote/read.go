@@ -6,6 +6,8 @@ import (
 	"io"
 	"net/http"
 	"strings"
+
+	"github.com/sheafgrid/sheaf/protocol"
 )
 
 // maxJSON bounds what GetJSON reads: a page of results lists their files.
@@ -15,14 +17,14 @@ const maxJSON = 64 << 20
 // signs the reading, for what only its holder may see; nil reads as anyone.
 func (r *Remote) GetJSON(ctx context.Context, path string, into any, key ed25519.PrivateKey) error {
 	plain, _, _ := strings.Cut(path, "?")
-	return r.try(ctx, func(ctx context.Context, base string) error {
+	return r.try(ctx, func(ctx context.Context, at protocol.Address) error {
 		header, err := r.signedHeader(ctx, plain, key)
 		if err != nil {
 			return err
 		}
 		ctx, cancel := context.WithTimeout(ctx, requestTimeout)
 		defer cancel()
-		return r.getJSON(ctx, base, path, header, maxJSON, into)
+		return r.getJSON(ctx, at, path, header, maxJSON, into)
 	})
 }
 
@@ -32,18 +34,18 @@ func (r *Remote) GetJSON(ctx context.Context, path string, into any, key ed25519
 func (r *Remote) Stream(ctx context.Context, path string, key ed25519.PrivateKey) (io.ReadCloser, error) {
 	plain, _, _ := strings.Cut(path, "?")
 	var body io.ReadCloser
-	err := r.try(ctx, func(ctx context.Context, base string) error {
+	err := r.try(ctx, func(ctx context.Context, at protocol.Address) error {
 		header, err := r.signedHeader(ctx, plain, key)
 		if err != nil {
 			return err
 		}
-		resp, err := r.get(ctx, base, path, header)
+		resp, err := r.get(ctx, at, path, header)
 		if err != nil {
 			return err
 		}
 		if resp.StatusCode != http.StatusOK {
 			defer drain(resp.Body)
-			return refusal(base, resp)
+			return refusal(at.Base, resp)
 		}
 		body = resp.Body
 		return nil

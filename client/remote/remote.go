@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"log/slog"
 	"math/rand/v2"
-	"net"
 	"net/http"
 	"sync"
 	"time"
@@ -19,6 +18,10 @@ type Config struct {
 	URLs    []string          // addresses of coordinators; one is enough
 	Members []protocol.Member // learned in an earlier run
 	Cluster task.ClusterID    // the only one to speak to; zero: that of the first answer
+
+	// PlainHTTP allows http:// addresses beyond this machine. Without it they are
+	// refused, and members that have one are left out.
+	PlainHTTP bool
 
 	// LoopbackOnly refuses every address that is not this machine's own.
 	LoopbackOnly bool
@@ -35,67 +38,49 @@ type Config struct {
 // Remote is a way to the coordinators of one cluster.
 type Remote struct {
 	cfg   Config
-	http  http.Client
-	given []string // Config.URLs, parsed
+	given []protocol.Address // Config.URLs, parsed
+	lines lines
 
 	mu        sync.Mutex
 	cluster   task.ClusterID
 	members   []protocol.Member
+	addresses []protocol.Address // theirs, in the same order
 	leader    task.NodeID
-	preferred string               // answered last
-	failed    map[string]time.Time // address → when it last did not answer
-	trouble   string               // why nobody answers; "" while somebody does
+	preferred protocol.Address               // answered last
+	failed    map[protocol.Address]time.Time // when it last did not answer
+	trouble   string                         // why nobody answers; "" while somebody does
 	clock     clusterClock
 }
 
 // Open checks the addresses and returns a Remote; it connects to nobody. Its
-// error wraps ErrBadURL where an address is none.
+// error wraps protocol.ErrBadAddress where an address is none.
 func Open(cfg Config) (*Remote, error) {
-	r := &Remote{cfg: cfg, cluster: cfg.Cluster, failed: map[string]time.Time{}}
+	r := &Remote{cfg: cfg, cluster: cfg.Cluster, failed: map[protocol.Address]time.Time{}}
 	for _, text := range cfg.URLs {
-		base, host, err := parseURL(text)
-		if err != nil {
+		a, err := protocol.ParseAddress(text)
+		switch {
+		case err != nil:
 			return nil, err
+		case cfg.LoopbackOnly && local(a.Hostname()) != "loopback":
+			return nil, fmt.Errorf("%s is %w on this machine, and no other is allowed here", a.Base, protocol.ErrBadAddress)
+		case cfg.readable(a):
+			return nil, fmt.Errorf("%s is %w that could be trusted: anybody on the way could read and change what is said; use the https:// address that the coordinator prints, or, where that is no harm, add --plain-http", a.Base, protocol.ErrBadAddress)
 		}
-		if cfg.LoopbackOnly && local(host) != "loopback" {
-			return nil, fmt.Errorf("%s is %w on this machine, and no other is allowed here", base, ErrBadURL)
-		}
-		r.given = append(r.given, base)
+		r.given = append(r.given, a)
 	}
 	switch {
 	case len(r.given) == 0:
-		return nil, fmt.Errorf("%w: none was given; name one, like http://coordinator.example.org:7710", ErrBadURL)
+		return nil, fmt.Errorf("%w: none was given; name one, like https://coordinator.example.org:7710", protocol.ErrBadAddress)
 	case cfg.Random == nil || cfg.Logger == nil:
 		return nil, errors.New("remote: no source of randomness, or no logger, was given")
 	}
-	if cfg.Transport == nil {
-		cfg.Transport = newTransport()
-	}
-	r.http = http.Client{
-		Transport: cfg.Transport,
-		// A redirect would send signed requests wherever an answer says.
-		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
-	}
+	r.lines.fixed = cfg.Transport
 	r.learn(cfg.Members, "")
 	return r, nil
 }
 
-func newTransport() *http.Transport {
-	dialer := &net.Dialer{Timeout: 10 * time.Second}
-	return &http.Transport{
-		Proxy:                  http.ProxyFromEnvironment,
-		DialContext:            dialer.DialContext,
-		TLSHandshakeTimeout:    10 * time.Second,
-		IdleConnTimeout:        90 * time.Second,
-		MaxIdleConnsPerHost:    8,
-		MaxResponseHeaderBytes: 64 << 10,
-		DisableCompression:     true,
-		ForceAttemptHTTP2:      true,
-	}
-}
-
 // Close closes idle connections.
-func (r *Remote) Close() { r.http.CloseIdleConnections() }
+func (r *Remote) Close() { r.lines.close() }
 
 // Trouble says, in a sentence, why no coordinator answers; it is empty while
 // one does.

@@ -29,25 +29,34 @@ func asJSON(t *testing.T, v any) string {
 func TestNoAddress(t *testing.T) {
 	n := newNetwork(t)
 	for _, text := range []string{
-		"", "foo", "coordinator.example.org", "coordinator:7420", "ftp://a", "http://", "http://user:pw@a", "http://a?x=1", "http://a#b",
+		"", "foo", "coordinator.example.org", "coordinator:7420", "ftp://a", "http://", "http://user:pw@a", "http://a?x=1",
 		"http://a b", "://", "http://[::1", "/a/b", "https:a", "http://:7420", "http://" + strings.Repeat("a", 600),
 	} {
 		_, err := remote.Open(n.config(text))
-		if !errors.Is(err, remote.ErrBadURL) || !strings.Contains(err.Error(), "write it like http://") {
-			t.Errorf("%q: got %v, want ErrBadURL and an example", text, err)
+		if !errors.Is(err, protocol.ErrBadAddress) || !strings.Contains(err.Error(), "write it like https://") {
+			t.Errorf("%q: got %v, want ErrBadAddress and an example", text, err)
 		}
 	}
-	if _, err := remote.Open(n.config()); !errors.Is(err, remote.ErrBadURL) {
+	pin := strings.Repeat("ab", 32)
+	for text, says := range map[string]string{
+		"https://a#b": "64 hexadecimal digits", "https://a/#sha256=": "64 hexadecimal digits", "https://a/#sha256=" + pin[1:]: "64 hexadecimal digits",
+		"https://a/#sha256=" + strings.Repeat("0", 64): "64 hexadecimal digits", "http://a/#sha256=" + pin: "begins with https://",
+	} {
+		if _, err := remote.Open(n.config(text)); !errors.Is(err, protocol.ErrBadAddress) || !strings.Contains(err.Error(), says) {
+			t.Errorf("%q: got %v, want ErrBadAddress and %q", text, err, says)
+		}
+	}
+	if _, err := remote.Open(n.config()); !errors.Is(err, protocol.ErrBadAddress) {
 		t.Errorf("no address: %v", err)
 	}
-	for _, text := range []string{"http://a", " https://a.example:7420/ ", "http://127.0.0.1:80/sheaf", "http://[::1]:7420"} {
+	for _, text := range []string{"http://a", " https://a.example:7420/ ", "http://127.0.0.1:80/sheaf", "http://[::1]:7420", "https://a:1/#sha256=" + pin, "https://a#sha256=" + strings.ToUpper(pin)} {
 		if _, err := remote.Open(n.config(text)); err != nil {
 			t.Errorf("%q: %v", text, err)
 		}
 	}
 	c := n.config("http://127.0.0.1:1", "http://example.org")
 	c.LoopbackOnly = true
-	if _, err := remote.Open(c); !errors.Is(err, remote.ErrBadURL) {
+	if _, err := remote.Open(c); !errors.Is(err, protocol.ErrBadAddress) {
 		t.Errorf("an address elsewhere where only this machine's own may be: %v", err)
 	}
 }

@@ -23,8 +23,8 @@ func (r *Remote) Send(ctx context.Context, frame []byte) (*protocol.Reply, error
 		return nil, protocol.Refuse(protocol.CodeTooLarge, "the request has %d bytes, at most %d are allowed", len(frame), protocol.MaxEnvelope)
 	}
 	var reply *protocol.Reply
-	err := r.try(ctx, func(ctx context.Context, base string) (err error) {
-		reply, err = r.sendTo(ctx, base, frame)
+	err := r.try(ctx, func(ctx context.Context, at protocol.Address) (err error) {
+		reply, err = r.sendTo(ctx, at, frame)
 		return err
 	})
 	if err != nil {
@@ -34,10 +34,14 @@ func (r *Remote) Send(ctx context.Context, frame []byte) (*protocol.Reply, error
 		r.learn(x.Members, x.Leader)
 		r.clock.set(&r.mu, max(x.Time, 0))
 	}
+	if d := reply.Done; d != nil {
+		r.learn(d.Members, d.Leader)
+	}
 	return reply, nil
 }
 
-func (r *Remote) sendTo(ctx context.Context, base string, frame []byte) (*protocol.Reply, error) {
+func (r *Remote) sendTo(ctx context.Context, at protocol.Address, frame []byte) (*protocol.Reply, error) {
+	base := at.Base
 	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
 	defer cancel()
 	req, err := http.NewRequestWithContext(ctx, http.MethodPost, base+protocol.PathRequests, bytes.NewReader(frame))
@@ -45,13 +49,13 @@ func (r *Remote) sendTo(ctx context.Context, base string, frame []byte) (*protoc
 		return nil, &ownError{err}
 	}
 	req.Header.Set("Content-Type", protocol.ContentType)
-	resp, err := r.roundTrip(base, req)
+	resp, err := r.roundTrip(at, req)
 	if err != nil {
 		return nil, err
 	}
 	defer drain(resp.Body)
 	if resp.StatusCode != http.StatusOK {
-		return nil, r.misdirected(ctx, base, refusal(base, resp))
+		return nil, r.misdirected(ctx, at, refusal(base, resp))
 	}
 	if mediaType(resp) != protocol.ContentType {
 		return nil, foreign(base, resp)
@@ -65,7 +69,7 @@ func (r *Remote) sendTo(ctx context.Context, base string, frame []byte) (*protoc
 	case err != nil:
 		return nil, fmt.Errorf("%w from %s: %w", ErrMalformed, base, err)
 	case reply.Error != nil:
-		return nil, r.misdirected(ctx, base, known(reply.Error))
+		return nil, r.misdirected(ctx, at, known(reply.Error))
 	case (reply.Exchange == nil) == (reply.Done == nil):
 		return nil, fmt.Errorf("%w from %s: it holds no answer, or two", ErrMalformed, base)
 	}
@@ -76,12 +80,12 @@ func (r *Remote) sendTo(ctx context.Context, base string, frame []byte) (*protoc
 // A coordinator that is coming up, or was when it refused, is asked again. One
 // that does belong to another cluster, perhaps at a reused address, is passed
 // over: it ends nothing that the other members can still do.
-func (r *Remote) misdirected(ctx context.Context, base string, err error) error {
+func (r *Remote) misdirected(ctx context.Context, at protocol.Address, err error) error {
 	if !protocol.HasCode(err, protocol.CodeWrongCluster) {
 		return err
 	}
-	if _, err := r.clusterAt(ctx, base); err != nil {
+	if _, err := r.clusterAt(ctx, at); err != nil {
 		return err
 	}
-	return fmt.Errorf("%w: %s %w", ErrUnreachable, base, errNotReady)
+	return fmt.Errorf("%w: %s %w", ErrUnreachable, at.Base, errNotReady)
 }

@@ -44,7 +44,7 @@ func (o *round) add(err error) {
 		o.other++
 	case errors.Is(err, errNotReady):
 		weight = 3
-	case errors.Is(err, ErrNotCoordinator):
+	case errors.Is(err, ErrNotCoordinator), errors.Is(err, ErrNotTrusted):
 		weight = 2
 	}
 	if weight > o.weight {
@@ -60,12 +60,12 @@ func (o *round) hopeless() bool { return o.asked > 0 && o.other+o.missing == o.a
 
 // askAll asks each coordinator once, until one answers. done reports that the
 // error is nil or final.
-func (r *Remote) askAll(ctx context.Context, o *round, ask func(ctx context.Context, base string) error) (done bool, err error) {
-	for _, base := range r.order() {
-		err := ask(ctx, base)
+func (r *Remote) askAll(ctx context.Context, o *round, ask func(ctx context.Context, at protocol.Address) error) (done bool, err error) {
+	for _, at := range r.order() {
+		err := ask(ctx, at)
 		var refusal *protocol.Error
 		if err == nil || errors.As(err, &refusal) {
-			r.answered(base)
+			r.answered(at)
 		}
 		switch {
 		case err == nil:
@@ -73,7 +73,7 @@ func (r *Remote) askAll(ctx context.Context, o *round, ask func(ctx context.Cont
 		case final(err), ctx.Err() != nil:
 			return true, err
 		case refusal == nil:
-			r.failedAt(base)
+			r.failedAt(at)
 		}
 		o.add(err)
 	}
@@ -82,7 +82,7 @@ func (r *Remote) askAll(ctx context.Context, o *round, ask func(ctx context.Cont
 
 // try asks coordinators until one answers, one refuses for good, patience ends,
 // or ctx does.
-func (r *Remote) try(ctx context.Context, ask func(ctx context.Context, base string) error) error {
+func (r *Remote) try(ctx context.Context, ask func(ctx context.Context, at protocol.Address) error) error {
 	began, missing := time.Now(), 0
 	for n := 0; ; n++ {
 		var o round

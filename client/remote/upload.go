@@ -50,11 +50,11 @@ func (r *Remote) Upload(ctx context.Context, key ed25519.PrivateKey, path string
 		header.Set("Content-Encoding", "zstd")
 	}
 	malformed := 0
-	err = r.try(ctx, func(ctx context.Context, base string) error {
-		err := r.uploadTo(ctx, base+path+blob.String(), base, header, size, compress, open)
+	err = r.try(ctx, func(ctx context.Context, at protocol.Address) error {
+		err := r.uploadTo(ctx, at, path+blob.String(), header, size, compress, open)
 		if protocol.HasCode(err, protocol.CodeMalformed) {
 			if malformed++; malformed < malformedTries {
-				return unreachable(base, err)
+				return unreachable(at.Base, err)
 			}
 		}
 		return err
@@ -65,7 +65,7 @@ func (r *Remote) Upload(ctx context.Context, key ed25519.PrivateKey, path string
 	return nil
 }
 
-func (r *Remote) uploadTo(ctx context.Context, url, base string, header http.Header, size int64, compress bool, open func() (io.ReadCloser, error)) error {
+func (r *Remote) uploadTo(ctx context.Context, at protocol.Address, path string, header http.Header, size int64, compress bool, open func() (io.ReadCloser, error)) error {
 	content, err := open()
 	if err != nil {
 		return &ownError{err}
@@ -80,7 +80,7 @@ func (r *Remote) uploadTo(ctx context.Context, url, base string, header http.Hea
 		defer end()
 		body = z
 	}
-	req, err := http.NewRequestWithContext(ctx, http.MethodPut, url, io.NopCloser(body))
+	req, err := http.NewRequestWithContext(ctx, http.MethodPut, at.Base+path, io.NopCloser(body))
 	if err != nil {
 		return &ownError{err}
 	}
@@ -91,7 +91,7 @@ func (r *Remote) uploadTo(ctx context.Context, url, base string, header http.Hea
 	if size == 0 {
 		req.Body = http.NoBody
 	}
-	resp, err := r.roundTrip(base, req)
+	resp, err := r.roundTrip(at, req)
 	if plain.failed != nil {
 		return &ownError{plain.failed}
 	}
@@ -100,7 +100,7 @@ func (r *Remote) uploadTo(ctx context.Context, url, base string, header http.Hea
 	}
 	defer drain(resp.Body)
 	if resp.StatusCode/100 != 2 {
-		return refusal(base, resp)
+		return refusal(at.Base, resp)
 	}
 	return nil
 }

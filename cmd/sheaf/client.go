@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"os"
+	"path/filepath"
 	"runtime"
 	"strings"
 	"time"
@@ -21,15 +23,16 @@ import (
 )
 
 type clientCommand struct {
-	Join    []string `help:"URL of any of the cluster's coordinators." required:"" placeholder:"URL"`
-	Allow   []string `help:"Projects that may compute here, by name, with commas between them, or all. Nothing runs of any other." placeholder:"PROJECT"`
-	Account string   `help:"File of the account's key, made if it is not there; one account may have many machines. Default: ${default}." default:"${accountFile}" type:"path" placeholder:"FILE"`
-	Data    string   `help:"Data folder of this machine's client: keys, journal, cache. Default: ${default}." default:"${dataHome}/client" type:"path" placeholder:"DIR"`
-	Cores   int      `help:"Tasks at once; 0: half of the processors." default:"0" placeholder:"N"`
-	Memory  sizeFlag `help:"Memory that one task may take, in MiB or with a unit, such as 2GiB. Default: 1024." default:"1024" placeholder:"SIZE"`
-	Name    string   `help:"Name of this machine and account, shown to others; default: drawn from the keys." placeholder:"NAME"`
-	Trail   string   `help:"Add each acknowledged report to this file, as a line of JSON." type:"path" placeholder:"FILE"`
-	Verbose bool     `help:"Log everything that the client does." short:"v"`
+	Join      []string `help:"URL of any of the cluster's coordinators; afterwards it knows the others, and goes on without." placeholder:"URL"`
+	Allow     []string `help:"Projects that may compute here, by name, with commas between them, or all. Nothing runs of any other." placeholder:"PROJECT"`
+	Account   string   `help:"File of the account's key, made if it is not there; one account may have many machines. Default: ${default}." default:"${accountFile}" type:"path" placeholder:"FILE"`
+	Data      string   `help:"Data folder of this machine's client: keys, journal, cache. Default: ${default}." default:"${dataHome}/client" type:"path" placeholder:"DIR"`
+	Cores     int      `help:"Tasks at once; 0: half of the processors." default:"0" placeholder:"N"`
+	Memory    sizeFlag `help:"Memory that one task may take, in MiB or with a unit, such as 2GiB. Default: 1024." default:"1024" placeholder:"SIZE"`
+	Name      string   `help:"Name of this machine and account, shown to others; default: drawn from the keys." placeholder:"NAME"`
+	Trail     string   `help:"Add each acknowledged report to this file, as a line of JSON." type:"path" placeholder:"FILE"`
+	Verbose   bool     `help:"Log everything that the client does." short:"v"`
+	plainFlag `embed:""`
 
 	Lie     int    `hidden:"" help:"Return wrong results for so many of a hundred tasks; for demonstrations on one machine."`
 	LieSeed uint64 `hidden:"" default:"1"`
@@ -58,6 +61,9 @@ func (c *clientCommand) Run(a *app) error {
 	if err := ownFolder(c.Data, coordinatorMark, "a coordinator"); err != nil {
 		return err
 	}
+	if err := c.checkJoin(); err != nil {
+		return failure{err, exitUsage}
+	}
 	level := slog.LevelWarn
 	if c.Verbose {
 		level = slog.LevelDebug
@@ -69,7 +75,7 @@ func (c *clientCommand) Run(a *app) error {
 	}
 	screen := newClientScreen(a)
 	cfg := client.Config{
-		Dir: c.Data, URLs: c.Join, AccountKey: c.Account, AccountName: c.Name, HostName: c.Name, Version: version,
+		Dir: c.Data, URLs: c.Join, PlainHTTP: c.PlainHTTP, AccountKey: c.Account, AccountName: c.Name, HostName: c.Name, Version: version,
 		Rules: rules, Sandbox: sandbox.Runner{Command: command}, Random: newRandom(), Logger: log, Observe: screen.event, Trail: c.Trail,
 	}
 	if c.Lie > 0 {
@@ -104,6 +110,17 @@ func (c *clientCommand) Run(a *app) error {
 	return err
 }
 
+// checkJoin wants an address the first time.
+func (c *clientCommand) checkJoin() error {
+	if len(c.Join) > 0 {
+		return nil
+	}
+	if _, err := os.Stat(filepath.Join(c.Data, clientMark)); err != nil {
+		return errors.New("which cluster? Name one of its coordinators with --join URL")
+	}
+	return nil
+}
+
 func (c *clientCommand) rules() (plan.Rules, error) {
 	if err := c.Memory.checkMemory(); err != nil {
 		return plan.Rules{}, err
@@ -125,7 +142,11 @@ func (c *clientCommand) rules() (plan.Rules, error) {
 // introduce says what this machine will run and for whom, before it does. A
 // cluster that does not answer now is no reason not to start: it will.
 func (c *clientCommand) introduce(a *app, log *slog.Logger, rules plan.Rules) (cluster task.ClusterID, err error) {
-	r, err := remote.Open(remote.Config{URLs: c.Join, Patience: 5 * time.Second, Random: newRandom(), Logger: log})
+	if len(c.Join) == 0 {
+		a.say("It goes on with the cluster that it knows.")
+		return cluster, nil
+	}
+	r, err := remote.Open(remote.Config{URLs: c.Join, PlainHTTP: c.PlainHTTP, Patience: 5 * time.Second, Random: newRandom(), Logger: log})
 	if err != nil {
 		return cluster, failure{err, exitUsage}
 	}

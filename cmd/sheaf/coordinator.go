@@ -4,12 +4,13 @@ import (
 	"crypto/rand"
 	"fmt"
 	"log/slog"
-	"net/url"
 	"os"
 	"path/filepath"
 	"runtime/debug"
+	"strings"
 
 	"github.com/sheafgrid/sheaf/client/identity"
+	"github.com/sheafgrid/sheaf/client/remote"
 	"github.com/sheafgrid/sheaf/coordinator"
 	"github.com/sheafgrid/sheaf/coordinator/consensus"
 	"github.com/sheafgrid/sheaf/internal/fsutil"
@@ -18,21 +19,22 @@ import (
 )
 
 type coordinatorCommand struct {
-	Data      string     `help:"Data folder of this node, made if it is not there." required:"" placeholder:"DIR"`
-	Listen    string     `help:"Address for clients and browsers. Default: ${default}." default:"127.0.0.1:7710" placeholder:"HOST:PORT"`
-	Raft      string     `help:"Address for the other coordinators; default: --listen with a port 1000 higher. Its traffic is not encrypted: keep it on a network of your own." placeholder:"HOST:PORT"`
-	Advertise string     `help:"URL under which clients reach this node, if not that of --listen." placeholder:"URL"`
-	Name      string     `help:"Name of a new node; drawn if not given." placeholder:"NAME"`
-	Bootstrap bool       `help:"Make a new cluster of this one node (once; ignored afterwards)."`
-	Join      string     `help:"Join the cluster that this URL is a member of (once; ignored afterwards)." placeholder:"URL"`
-	Replace   string     `help:"With --join: take the place of this member, which is lost for good and gets no vote any more." placeholder:"NAME"`
-	Token     string     `help:"The cluster's join token, from the file join-token of a member's data folder. Not needed while everything is on loopback." env:"SHEAF_JOIN_TOKEN" placeholder:"TOKEN"`
-	Publisher []task.Key `help:"With --bootstrap: only these accounts may publish. Default: anyone." placeholder:"KEY"`
-	Quota     int64      `help:"Bytes for inputs, and for outputs, each; 0: no limit." default:"0" placeholder:"BYTES"`
-	DebugAddr string     `help:"Answer Go's profiler (pprof) at this address of this machine, such as 127.0.0.1:6060." placeholder:"HOST:PORT"`
-	CopyRate  sizeFlag   `help:"How much a second this node may copy when coordinators join or leave, in MiB or with a unit; 0: no limit. Default: ${default}." default:"100" placeholder:"SIZE"`
-	Timing    string     `help:"How soon a silent leader is replaced: lan, for coordinators within a few milliseconds of each other; wan, for up to 300 ms. The same on all of them. Default: ${default}." default:"lan" enum:"lan,wan"`
-	Verbose   bool       `help:"Log what Raft does, too." short:"v"`
+	Data       string `help:"Data folder of this node, made if it is not there." required:"" placeholder:"DIR"`
+	Listen     string `help:"Address for clients and browsers. Default: ${default}." default:"127.0.0.1:7710" placeholder:"HOST:PORT"`
+	Raft       string `help:"Address for the other coordinators; default: --listen with a port 1000 higher." placeholder:"HOST:PORT"`
+	Advertise  string `help:"URL under which clients reach this node, if not that of --listen." placeholder:"URL"`
+	Name       string `help:"Name of a new node; drawn if not given." placeholder:"NAME"`
+	Bootstrap  bool   `help:"Make a new cluster of this one node (once; ignored afterwards)."`
+	Join       string `help:"Join the cluster that this URL is a member of (once; ignored afterwards)." placeholder:"URL"`
+	Replace    string `help:"With --join: take the place of this member, which is lost for good and gets no vote any more." placeholder:"NAME"`
+	Token      string `help:"With --join: a join token, made with sheaf operator token; it lets one node join. Not needed while everything is on loopback." env:"SHEAF_JOIN_TOKEN" placeholder:"TOKEN"`
+	httpsFlags `embed:""`
+	Publisher  []task.Key `help:"With --bootstrap: only these accounts may publish. Default: anyone." placeholder:"KEY"`
+	Quota      int64      `help:"Bytes for inputs, and for outputs, each; 0: no limit." default:"0" placeholder:"BYTES"`
+	DebugAddr  string     `help:"Answer Go's profiler (pprof) at this address of this machine, such as 127.0.0.1:6060." placeholder:"HOST:PORT"`
+	CopyRate   sizeFlag   `help:"How much a second this node may copy when coordinators join or leave, in MiB or with a unit; 0: no limit. Default: ${default}." default:"100" placeholder:"SIZE"`
+	Timing     string     `help:"How soon a silent leader is replaced: lan, for coordinators within a few milliseconds of each other; wan, for up to 300 ms. The same on all of them. Default: ${default}." default:"lan" enum:"lan,wan"`
+	Verbose    bool       `help:"Log what Raft does, too." short:"v"`
 }
 
 // Help is printed below the flags.
@@ -46,7 +48,12 @@ func (*coordinatorCommand) Help() string {
 A node that was stopped, or killed, goes on when it is started again the same way. With three nodes, one may be lost at any time;
 if it is lost for good, put another one in its place, under a new name, before the next one goes:
 
-    sheaf coordinator --data n4 --listen 127.0.0.1:7714 --join http://127.0.0.1:7711 --replace NAME`
+    sheaf coordinator --data n4 --listen 127.0.0.1:7714 --join http://127.0.0.1:7711 --replace NAME
+
+On machines of their own, clients speak HTTPS with each; without a certificate from elsewhere it makes one, and prints its address with a fingerprint by which clients know it. To join, a node needs a token:
+
+    sheaf coordinator --data n1 --listen 0.0.0.0:7710 --advertise https://one.example.org:7710 --bootstrap
+    sheaf operator token --data n1`
 }
 
 // garbage is by how many percent a coordinator's memory may grow before what is
@@ -66,7 +73,7 @@ func (c *coordinatorCommand) Run(a *app) error {
 	log := slog.New(slog.NewTextHandler(a.stderr, &slog.HandlerOptions{Level: level}))
 	cfg := coordinator.Config{
 		Dir: c.Data, Listen: c.Listen, Raft: c.Raft, Advertise: c.Advertise, Name: task.NodeID(c.Name),
-		Join: c.Join, Replace: task.NodeID(c.Replace), Token: c.Token, Quota: c.Quota, CopyRate: int64(c.CopyRate), Logger: log,
+		Join: c.Join, Replace: task.NodeID(c.Replace), Token: c.Token, HTTPS: c.https(), Quota: c.Quota, CopyRate: int64(c.CopyRate), Logger: log,
 	}
 	if c.Timing == "wan" {
 		cfg.Timing = consensus.TimingWAN()
@@ -93,28 +100,38 @@ func (c *coordinatorCommand) Run(a *app) error {
 		return err
 	}
 	info := node.Info()
-	if err := fsutil.WriteFileAtomic(filepath.Join(c.Data, "join-token"), []byte(info.Token+"\n"), 0o600); err != nil {
-		return err
-	}
 	if err := fsutil.WriteFileAtomic(filepath.Join(c.Data, "metrics-token"), []byte(info.Metrics+"\n"), 0o600); err != nil {
 		return err
 	}
+	c.announce(a, info)
+	return debug.beside(a.ctx, node.Run)
+}
+
+// announce says who the node is, and what a person can do next.
+func (c *coordinatorCommand) announce(a *app, info coordinator.Info) {
 	if a.json {
 		a.print(map[string]any{"node": info.Node, "cluster": info.Cluster, "url": info.URL, "raft": info.Raft})
-	} else {
-		a.say("Coordinator %s of cluster %s.", info.Node, info.Cluster)
-		a.say("Status page:        %s", info.URL)
-		a.say("Add a coordinator:  sheaf coordinator --data DIR --listen HOST:PORT --join %s", info.URL)
-		a.say("Volunteer:          sheaf client --join %s --allow all", info.URL)
-		a.say("Submit a job:       sheaf job submit FILE --server %s", info.URL)
+		return
 	}
-	return debug.beside(a.ctx, node.Run)
+	url, plain := shellWord(info.URL), ""
+	if strings.HasPrefix(info.URL, "http://") && !remote.IsLoopback(info.URL) {
+		plain = " --plain-http"
+	}
+	a.say("Coordinator %s of cluster %s.", info.Node, info.Cluster)
+	a.say("Status page:        %s", info.URL)
+	if loopbackOnly(c.Listen) && loopbackOnly(info.Raft) {
+		a.say("Add a coordinator:  sheaf coordinator --data DIR --listen HOST:PORT --join %s", url)
+	} else {
+		a.say("Add a coordinator:  sheaf operator token --data %s", shellWord(c.Data))
+	}
+	a.say("Volunteer:          sheaf client --join %s --allow all%s", url, plain)
+	a.say("Submit a job:       sheaf job submit FILE --server %s%s", url, plain)
 }
 
 // check refuses what would only fail later, or for ever.
 func (c *coordinatorCommand) check() error {
-	if u, err := url.Parse(c.Join); c.Join != "" && (err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "") {
-		return failure{fmt.Errorf("--join %q: want the URL of a member, like http://127.0.0.1:7711", c.Join), exitUsage}
+	if _, err := protocol.ParseAddress(c.Join); c.Join != "" && err != nil {
+		return failure{fmt.Errorf("--join: %w", err), exitUsage}
 	}
 	if c.Quota < 0 {
 		return failure{fmt.Errorf("--quota %d: want a number of bytes, or 0 for no limit", c.Quota), exitUsage}

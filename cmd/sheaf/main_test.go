@@ -49,7 +49,7 @@ func TestScripts(t *testing.T) {
 			return os.CopyFS(filepath.Join(e.WorkDir, "examples"), examples.Files())
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
-			"flip": flip, "cut": cut, "jobid": jobID, "resultroot": resultRoot, "accepted": accepted,
+			"flip": flip, "cut": cut, "jobid": jobID, "resultroot": resultRoot, "accepted": accepted, "field": field,
 		},
 	})
 }
@@ -117,4 +117,22 @@ func accepted(ts *testscript.TestScript, _ bool, args []string) {
 			return
 		}
 	}
+}
+
+// field keeps a field of the JSON that the last command printed in a variable;
+// with a regular expression, the part of it that matches.
+func field(ts *testscript.TestScript, _ bool, args []string) {
+	if len(args) < 2 || len(args) > 3 {
+		ts.Fatalf("usage: field NAME VARIABLE [REGEXP]")
+	}
+	var object map[string]any
+	ts.Check(json.Unmarshal([]byte(ts.ReadFile("stdout")), &object))
+	text, ok := object[args[0]].(string)
+	if !ok {
+		ts.Fatalf("no text %q in %v", args[0], object)
+	}
+	if len(args) == 3 {
+		text = regexp.MustCompile(args[2]).FindString(text)
+	}
+	ts.Setenv(args[1], text)
 }

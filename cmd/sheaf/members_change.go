@@ -21,33 +21,27 @@ func find(v *protocol.MembersView, name string) *protocol.MemberView {
 }
 
 type operatorAddCommand struct {
-	Name        string        `arg:"" optional:"" help:"A coordinator that has joined and has no vote yet, or that is to be removed and shall stay after all."`
+	Name        string        `arg:"" help:"A coordinator that has joined and has no vote yet, or that is to be removed and shall stay after all."`
 	Wait        time.Duration `help:"How long to wait until it has its vote." default:"10m"`
 	serverFlags `embed:""`
 }
 
 // Help is printed below the flags.
 func (*operatorAddCommand) Help() string {
-	return `Examples:
+	return `Example:
 
-    sheaf operator add --account n1/operator.key --server http://127.0.0.1:7711
     sheaf operator add n4 --account n1/operator.key --server http://127.0.0.1:7711
 
-Without a name it prints the command that starts another coordinator, with the token that lets it join: whoever has it can make one, so send it as you would a password.
-
-A coordinator that joins first follows the log without a vote, and copies the blobs that the others have; it gets its vote by itself when every blob is on a majority. With its name, this waits for that, and says how far it is. Named again, it changes nothing.`
+It is started with the command that sheaf operator token prints. A coordinator that joins first follows the log without a vote, and copies the blobs that the others have; it gets its vote by itself when every blob is on a majority. This waits for that, and says how far it is. Named again, it changes nothing.`
 }
 
-// Run prints what a new coordinator is started with, or waits for one.
+// Run waits for a coordinator that joins.
 func (c *operatorAddCommand) Run(a *app) error {
 	s, err := c.operator(a)
 	if err != nil {
 		return err
 	}
 	defer s.remote.Close()
-	if c.Name == "" {
-		return s.showToken(a)
-	}
 	if err := c.await(a, s); err != nil {
 		return err
 	}
@@ -70,7 +64,7 @@ func (c *operatorAddCommand) await(a *app, s *session) error {
 		case m == nil:
 			if !asked && time.Since(began) > slowAnswer {
 				asked = true
-				fmt.Fprintf(a.stderr, "sheaf: no coordinator is called %s; waiting for it to join (sheaf operator add prints the command to start it with)\n", c.Name)
+				fmt.Fprintf(a.stderr, "sheaf: no coordinator is called %s; waiting for it to join (sheaf operator token prints the command to start it with)\n", c.Name)
 			}
 			return met
 		case m.Role == protocol.RoleLeaving && !met:
@@ -89,7 +83,7 @@ func (c *operatorAddCommand) await(a *app, s *session) error {
 	case err != nil && errors.Is(err, context.Canceled):
 		return err
 	case err != nil && !met:
-		return fmt.Errorf("no coordinator is called %s; start it with the command that sheaf operator add prints", c.Name)
+		return fmt.Errorf("no coordinator is called %s; start it with the command that sheaf operator token prints", c.Name)
 	case err != nil:
 		return fmt.Errorf("%s has no vote yet: %w%s; it goes on trying", c.Name, err, because(told))
 	case m == nil:
@@ -98,24 +92,6 @@ func (c *operatorAddCommand) await(a *app, s *session) error {
 		_, err = s.call(a.ctx, protocol.PurposeOperate, protocol.Operate{Action: protocol.ActionKeep, Node: m.Node})
 	}
 	return err
-}
-
-// showToken prints what a new coordinator is started with.
-func (s *session) showToken(a *app) error {
-	var t protocol.JoinTokenView
-	if err := s.remote.GetJSON(a.ctx, protocol.PathJoinToken, &t, s.key); err != nil {
-		return err
-	}
-	if a.json {
-		a.print(t)
-		return nil
-	}
-	a.say("On the new machine, with an address at which the others and the clients reach it in place of HOST:")
-	a.say("")
-	a.say("    SHEAF_JOIN_TOKEN=%s sheaf coordinator --data DIR --name NAME --listen HOST:7710 --join %s", t.Token, t.URL)
-	a.say("")
-	a.say("If it takes the place of a coordinator that is lost for good, add --replace and the name of that one.")
-	return nil
 }
 
 type operatorRemoveCommand struct {

@@ -212,7 +212,7 @@ func readAllThrough(t *testing.T, b *loadBench, p *process) {
 		t.Fatal(err)
 	}
 	defer r.Close()
-	if err := (&serverFlags{Timeout: time.Minute}).find(t.Context(), r); err != nil {
+	if _, err := (&serverFlags{Timeout: time.Minute}).find(&app{ctx: t.Context(), stderr: io.Discard}, r); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := backup.Take(t.Context(), operatorSource{&session{remote: r, key: key}}, filepath.Join(b.dir, "through.backup"), nil); err != nil {

@@ -10,13 +10,14 @@ import (
 type operatorCommand struct {
 	Members    operatorMembersCommand    `cmd:"" help:"See how each coordinator stands."`
 	Health     operatorHealthCommand     `cmd:"" help:"Say whether all is well with the coordinators, by the exit code too."`
-	Add        operatorAddCommand        `cmd:"" help:"Get what another coordinator is started with, or wait until one has its vote."`
+	Add        operatorAddCommand        `cmd:"" help:"Wait until a coordinator that joins has its vote, or keep one that was to go."`
 	Remove     operatorRemoveCommand     `cmd:"" help:"Take a coordinator out for good, once its blobs are elsewhere."`
 	Transfer   operatorTransferCommand   `cmd:"" help:"Let another coordinator lead."`
 	Publishers operatorPublishersCommand `cmd:"" help:"Say who may publish."`
 	Backup     operatorBackupCommand     `cmd:"" help:"Back a running cluster up into a file."`
 	Fsck       operatorFsckCommand       `cmd:"" help:"Check a stopped node's data folder, or a backup, byte by byte."`
 	Restore    operatorRestoreCommand    `cmd:"" help:"Make the first node of a new cluster from a backup."`
+	Token      operatorTokenCommand      `cmd:"" help:"Get what one more coordinator is started with: a token that lets it join."`
 }
 
 type operatorPublishersCommand struct {

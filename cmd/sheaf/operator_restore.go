@@ -30,7 +30,7 @@ func (*operatorRestoreCommand) Help() string {
 
 The backup is read and checked whole before anything is written. The new node begins a new cluster of one; let others join it, as with --bootstrap. It is the old cluster to volunteers and publishers: projects, jobs, credit and the operator's key stay, and what was in the making goes on. What came after the backup is lost: jobs submitted since are to be submitted again, results returned since are computed again, and attempts given out since are gone, which their volunteers are told.
 
-Volunteers come back by themselves where the new node is reached at an address of an old one (--listen, --advertise); otherwise start their clients with --join and the new address.
+Volunteers come back by themselves where the new node is reached at an address of an old one (--listen, --advertise); otherwise start their clients with --join and the new address. The cluster's own certificates are new, too: whoever went by their fingerprint (an address with #sha256=) needs the address that the new node prints.
 
 The old coordinators must never run again: remove their data folders. While one of them answers, nothing is restored.`
 }

@@ -21,9 +21,10 @@ import (
 
 // serverFlags say which cluster a publisher's command talks to, and as whom.
 type serverFlags struct {
-	Server  []string      `help:"URL of any of the cluster's coordinators; several, with commas between them, are tried in turn." env:"SHEAF_SERVER" placeholder:"URL"`
-	Account string        `help:"File of your account's key; made when it is not there. Default: ${default}." default:"${accountFile}" type:"path" placeholder:"FILE"`
-	Timeout time.Duration `help:"How long to wait for the cluster." default:"60s"`
+	Server    []string      `help:"URL of any of the cluster's coordinators; several, with commas between them, are tried in turn." env:"SHEAF_SERVER" placeholder:"URL"`
+	Account   string        `help:"File of your account's key; made when it is not there. Default: ${default}." default:"${accountFile}" type:"path" placeholder:"FILE"`
+	Timeout   time.Duration `help:"How long to wait for the cluster." default:"60s"`
+	plainFlag `embed:""`
 }
 
 // session is a publisher's way to a cluster.
@@ -57,9 +58,7 @@ func (f *serverFlags) reader(a *app) (*session, error) {
 	if len(f.Server) == 0 {
 		return nil, failure{errors.New("which cluster? Name one of its coordinators with --server URL, or set SHEAF_SERVER"), exitUsage}
 	}
-	r, err := remote.Open(remote.Config{
-		URLs: f.Server, Patience: f.Timeout, Random: newRandom(), Logger: slog.New(plainHandler{a.stderr}),
-	})
+	r, err := f.open(a, remote.Config{URLs: f.Server})
 	if err != nil {
 		return nil, failure{err, exitUsage}
 	}
@@ -69,12 +68,13 @@ func (f *serverFlags) reader(a *app) (*session, error) {
 		}
 	})
 	defer slow.Stop()
-	if err := f.find(a.ctx, r); err != nil {
+	if r, err = f.find(a, r); err != nil {
 		if a.ctx.Err() != nil {
 			return nil, a.ctx.Err()
 		}
 		return nil, err
 	}
+	remember(knownFile(), r, f.Server)
 	s := &session{remote: r, servers: strings.Join(f.Server, ",")}
 	if key, err := identity.Load(f.Account, identity.Account); err == nil {
 		s.key = key
@@ -82,30 +82,66 @@ func (f *serverFlags) reader(a *app) (*session, error) {
 	return s, nil
 }
 
+func (f *serverFlags) open(a *app, c remote.Config) (*remote.Remote, error) {
+	c.PlainHTTP, c.Patience, c.Random, c.Logger = f.PlainHTTP, f.Timeout, newRandom(), slog.New(plainHandler{a.stderr})
+	return remote.Open(c)
+}
+
 // slowAnswer is after how long somebody who waits for a cluster is told so.
 const slowAnswer = 2 * time.Second
 
-// find waits for a coordinator that answers. Only an address that nobody
-// answers at is worth waiting for.
-func (f *serverFlags) find(ctx context.Context, r *remote.Remote) error {
-	ctx, cancel := context.WithTimeout(ctx, f.Timeout)
+// find waits for a coordinator that answers, and returns the way to it: one of
+// those that were named, or, where none of them answers, another member of what
+// was their cluster the last time. Only an address that nobody answers at is
+// worth waiting for.
+func (f *serverFlags) find(a *app, named *remote.Remote) (*remote.Remote, error) {
+	ctx, cancel := context.WithTimeout(a.ctx, f.Timeout)
 	defer cancel()
+	known := f.known(a)
 	var last error // before the time was over: it says what is wrong
 	for {
-		_, err := r.Cluster(ctx)
+		_, err := named.Cluster(ctx)
 		if ctx.Err() != nil && last != nil {
-			return last
+			return nil, last
 		}
-		if err == nil || !errors.Is(err, remote.ErrUnreachable) {
-			return err
+		if err == nil {
+			return named, nil
+		}
+		if !errors.Is(err, remote.ErrUnreachable) {
+			return nil, err
 		}
 		last = err
+		if known != nil {
+			if view, err := known.Cluster(ctx); err == nil {
+				fmt.Fprintf(a.stderr, "sheaf: %s does not answer; %s of the same cluster does\n", strings.Join(f.Server, ", "), view.Node)
+				return known, nil
+			}
+		}
 		select {
 		case <-ctx.Done():
-			return last
+			return nil, last
 		case <-time.After(time.Second):
 		}
 	}
+}
+
+// known is the way to the cluster that the named addresses belonged to the last
+// time, or nil.
+func (f *serverFlags) known(a *app) *remote.Remote {
+	clusters := readKnown(knownFile())
+	c, ok := clusters.find(f.Server)
+	if !ok {
+		return nil
+	}
+	var urls []string
+	for _, m := range c.Members {
+		urls = append(urls, m.URL)
+	}
+	r, err := f.open(a, remote.Config{URLs: urls, Cluster: c.Cluster})
+	if err != nil {
+		return nil // what was kept then is of no use under today's flags
+	}
+	return r
 }
 
 // newRandom spreads calls in time; nothing secret depends on it.

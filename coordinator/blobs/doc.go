@@ -10,8 +10,7 @@
 // nobody but the coordinators reads them here, so that no host can learn
 // whether somebody has returned the same before (T3).
 //
-// Handler serves peers; only who proves to know the cluster's secret is
-// served. A Store starts goroutines only inside its calls; a call returns when
+// Handler serves peers; whoever mounts it lets nobody else through. A Store starts goroutines only inside its calls; a call returns when
 // a majority has answered, and what is still on its way to slower peers goes
 // on for at most pushTimeout. Close waits for it.
 package blobs

@@ -2,9 +2,6 @@ package blobs
 
 import (
 	"bytes"
-	"crypto/hmac"
-	"crypto/sha256"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
@@ -16,13 +13,11 @@ import (
 	"github.com/sheafgrid/sheaf/task"
 )
 
-// Paths and headers that only coordinators use among themselves.
-const (
-	pathPrefix  = "/internal/v1/"
-	headerProof = "Sheaf-Node-Proof"
-	// headerMembers counts the changes of the members that a sender knows of.
-	headerMembers = "Sheaf-Members"
-)
+// pathPrefix begins the paths that only coordinators use among themselves.
+const pathPrefix = "/internal/v1/"
+
+// headerMembers counts the changes of the members that a sender knows of.
+const headerMembers = "Sheaf-Members"
 
 // frameBatch is the kind of frame of a batch of small blobs.
 const frameBatch uint16 = 48
@@ -37,45 +32,18 @@ type batch struct {
 	Blobs []storage.Small `msgpack:"b,omitempty"`
 }
 
-// Prove makes a request to a peer show that its sender is a coordinator, and
-// means this peer.
-func Prove(r *http.Request, secret []byte, recipient task.NodeID) {
-	r.Header.Set(headerProof, proofFor(secret, recipient))
-}
-
-// Proven reports whether a request shows what Prove makes it show.
-func Proven(r *http.Request, secret []byte, name task.NodeID) bool {
-	return hmac.Equal([]byte(r.Header.Get(headerProof)), []byte(proofFor(secret, name)))
-}
-
-// proofFor is what a coordinator shows to a peer: that it knows the cluster's
-// secret, and means this peer. Another node at a dead one's address must not
-// count as one that has its blobs.
-func proofFor(secret []byte, recipient task.NodeID) string {
-	mac := hmac.New(sha256.New, secret)
-	mac.Write([]byte("sheaf internal http 2 " + string(recipient)))
-	return hex.EncodeToString(mac.Sum(nil))
-}
-
-// Handler serves the stores of a node, by its name, to peers that know the
-// cluster's secret, under /internal/v1/. changes says how many changes of the
-// members the node knows of: what a peer sends as of an earlier one is refused,
-// since it may count the copy towards a majority of members that are not.
-func (s *Store) Handler(name task.NodeID, secret []byte, changes func() uint64) http.Handler {
-	want := proofFor(secret, name)
+// Handler serves the stores of a node to its peers, under /internal/v1/. Who
+// calls was verified before. changes says how many changes of the members the
+// node knows of: what a peer sends as of an earlier one is refused, since it may
+// count the copy towards a majority of members that are not.
+func (s *Store) Handler(changes func() uint64) http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("PUT "+pathPrefix+"{area}/{digest}", asOf(changes, s.servePut))
 	mux.HandleFunc("GET "+pathPrefix+"{area}/{digest}", s.serveGet)
 	mux.HandleFunc("POST "+pathPrefix+"{area}", asOf(changes, s.serveBatch))
 	mux.HandleFunc("GET "+pathPrefix+"{area}", s.serveList)
 	mux.HandleFunc("POST "+pathPrefix+"{area}/read", s.serveReadBatch)
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if !hmac.Equal([]byte(r.Header.Get(headerProof)), []byte(want)) {
-			http.Error(w, "only coordinators of this cluster that mean this node are served here", http.StatusForbidden)
-			return
-		}
-		mux.ServeHTTP(w, r)
-	})
+	return mux
 }
 
 // asOf refuses what a peer sends that has not heard of the last change.

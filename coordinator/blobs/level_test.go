@@ -36,7 +36,7 @@ func (c *cluster) peer(i int) blobs.Peer {
 	if c.down[i] {
 		url = "http://127.0.0.1:1"
 	}
-	return blobs.NewPeer(nodeName(i), url, []byte("secret"), 1<<60, http.DefaultClient)
+	return blobs.NewPeer(nodeName(i), url, 1<<60, http.DefaultClient)
 }
 
 // A node that joins copies everything, of every size and both areas, from
@@ -183,7 +183,7 @@ func TestStaleMembersAreRefused(t *testing.T) {
 }
 
 func (c *cluster) peerAs(i int, changes uint64) blobs.Peer {
-	return blobs.NewPeer(nodeName(i), c.urls[i], []byte("secret"), changes, http.DefaultClient)
+	return blobs.NewPeer(nodeName(i), c.urls[i], changes, http.DefaultClient)
 }
 
 // What is stored while a node joins reaches it, too, and does not wait for it.

@@ -3,16 +3,16 @@ package consensus_test
 import (
 	"context"
 	"errors"
-	"io"
-	"net"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
 	"github.com/hashicorp/raft"
 
 	"github.com/sheafgrid/sheaf/coordinator/consensus"
+	"github.com/sheafgrid/sheaf/coordinator/peers"
 	"github.com/sheafgrid/sheaf/coordinator/state"
 	"github.com/sheafgrid/sheaf/task"
 )
@@ -41,7 +41,7 @@ func openOne(t *testing.T, dir string) (*one, error) {
 
 func openStores(t *testing.T, dir string) (consensus.Stores, error) {
 	t.Helper()
-	stream, err := consensus.Listen("one", "127.0.0.1:0", "127.0.0.1:1", []byte("secret"))
+	stream, err := consensus.NewStream("one", "127.0.0.1:1", openPort(t))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -149,87 +149,39 @@ func TestDamagedSnapshotIsNamed(t *testing.T) {
 	}
 }
 
-// A stranger on the port for peers learns nothing and disturbs nobody.
-func TestStrangersAreTurnedAway(t *testing.T) {
-	ours, err := consensus.Listen("n4", "127.0.0.1:0", "127.0.0.1:1", []byte("ours"))
+// openPort opens a port for peers, of a cluster of its own.
+func openPort(t *testing.T) *peers.Port {
+	t.Helper()
+	key, err := peers.NewKey()
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer ours.Close()
-	theirs, err := consensus.Listen("n4", "127.0.0.1:0", "127.0.0.1:1", []byte("theirs"))
+	authority, err := peers.NewAuthority(key)
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer theirs.Close()
-	port := ours.Port()
-	for name, dial := range map[string]func() (net.Conn, error){
-		"another cluster":                   func() (net.Conn, error) { return theirs.Dial(raft.ServerAddress("n4@"+port), time.Second) },
-		"a peer that means the node before": func() (net.Conn, error) { return ours.Dial(raft.ServerAddress("n3@"+port), time.Second) },
-		"a browser": func() (net.Conn, error) {
-			c, err := net.Dial("tcp", port)
-			if err == nil {
-				_, err = io.WriteString(c, "GET / HTTP/1.1\r\nHost: localhost.localdomain\r\n\r\n")
-			}
-			return c, err
-		},
-	} {
-		c, err := dial()
-		if err != nil {
-			t.Fatal(err)
-		}
-		served, err := ours.Accept()
-		if err != nil {
-			t.Fatal(err)
-		}
-		if n, err := served.Read(make([]byte, 10)); err == nil {
-			t.Errorf("%s: %d bytes were read", name, n)
-		}
-		_ = c.Close()
-	}
-	if _, err := ours.Dial(raft.ServerAddress(port), time.Second); err == nil {
-		t.Error("an address without the name of a node was dialled")
-	}
-	friend, err := ours.Dial(raft.ServerAddress("n4@"+port), time.Second)
+	p, err := peers.Listen(peers.Config{
+		Node: "one", Authority: authority, Key: key, Vouch: func(context.Context, peers.Peer) error { return nil }, Now: time.Now, Logger: quiet(),
+	}, "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer friend.Close()
-	if _, err := io.WriteString(friend, "hello"); err != nil {
-		t.Fatal(err)
-	}
-	served, err := ours.Accept()
-	if err != nil {
-		t.Fatal(err)
-	}
-	got := make([]byte, 5)
-	if _, err := io.ReadFull(served, got); err != nil || string(got) != "hello" {
-		t.Errorf("a peer's message came as %q, %v", got, err)
-	}
+	t.Cleanup(func() { _ = p.Close() })
+	return p
 }
 
-// A log whose beginning was dropped is nothing without the snapshot that stands
-// for it.
-func TestMissingSnapshotIsNoticed(t *testing.T) {
-	dir := t.TempDir()
-	fill(t, dir)
-	stores, err := openStores(t, dir)
+// Who is meant is part of an address: one without a name is dialled by nobody.
+func TestAddressesNameTheirNode(t *testing.T) {
+	stream, err := consensus.NewStream("one", "127.0.0.1:1", openPort(t))
 	if err != nil {
 		t.Fatal(err)
 	}
-	last, err := stores.Log.LastIndex()
-	if err == nil {
-		err = stores.Log.DeleteRange(1, last-1)
+	for _, address := range []raft.ServerAddress{"127.0.0.1:1", "@127.0.0.1:1", "one@"} {
+		if _, err := stream.Dial(address, time.Second); err == nil || !strings.Contains(err.Error(), "NODE@HOST:PORT") {
+			t.Errorf("dialling %q: got %v, want that it is no address", address, err)
+		}
 	}
-	for _, c := range stores.Close {
-		err = errors.Join(err, c.Close())
-	}
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := os.RemoveAll(filepath.Join(dir, "snapshots")); err != nil {
-		t.Fatal(err)
-	}
-	if _, err := openOne(t, dir); !errors.Is(err, consensus.ErrDamaged) {
-		t.Errorf("got %v, want ErrDamaged", err)
+	if got := stream.Addr().String(); got != "one@127.0.0.1:1" {
+		t.Errorf("the stream's address is %q", got)
 	}
 }

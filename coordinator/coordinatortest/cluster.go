@@ -11,6 +11,8 @@ package coordinatortest
 import (
 	"bytes"
 	"context"
+	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -25,6 +27,7 @@ import (
 
 	"github.com/sheafgrid/sheaf/coordinator"
 	"github.com/sheafgrid/sheaf/coordinator/consensus"
+	"github.com/sheafgrid/sheaf/coordinator/peers"
 	"github.com/sheafgrid/sheaf/coordinator/state"
 	"github.com/sheafgrid/sheaf/storage/faulty"
 	"github.com/sheafgrid/sheaf/storage/memory"
@@ -90,12 +93,14 @@ func (c *Cluster) Add(replaces task.NodeID) *Node {
 		Name: name, URL: "http://" + string(name) + ".test", public: blobs(c.TB), outputs: blobs(c.TB),
 		raft: consensus.Stores{Log: c.Net.disk(log), Stable: log, Snapshots: raft.NewInmemSnapshotStore()},
 		identity: coordinator.Identity{
-			Format: 1, Node: name, Cluster: clusterID, Secret: bytes.Repeat([]byte{7}, 32),
+			Format: 2, Node: name, Cluster: clusterID, Secret: bytes.Repeat([]byte{7}, 32), Authority: c.authority(),
 			URL: "http://" + string(name) + ".test", Raft: string(name), Replaces: replaces,
 		},
 	}
 	if len(c.Nodes) == 0 {
 		node.identity.Bootstrap = &coordinator.Bootstrap{Operator: c.Operator().Public(), Anyone: true}
+	} else {
+		c.join(node)
 	}
 	c.mu.Lock()
 	c.Nodes = append(c.Nodes, node)
@@ -125,6 +130,65 @@ func (c *Cluster) allKnowVoter(name task.NodeID) bool {
 	}
 	return true
 }
+
+// authority is the key of the cluster's authority, made by the first node.
+func (c *Cluster) authority() []byte {
+	c.TB.Helper()
+	if len(c.Nodes) > 0 {
+		return c.Nodes[0].identity.Authority
+	}
+	key, err := peers.NewKey()
+	if err != nil {
+		c.TB.Fatal(err)
+	}
+	der, err := peers.EncodeKey(key)
+	if err != nil {
+		c.TB.Fatal(err)
+	}
+	return der
+}
+
+// join asks for a node to be let in, with a token, as its first start does.
+func (c *Cluster) join(n *Node) {
+	c.TB.Helper()
+	token, err := c.Leader().Invite(time.Hour)
+	if err != nil {
+		c.TB.Fatal(err)
+	}
+	q := map[string]string{
+		"node": string(n.Name), "url": n.URL, "raft": n.identity.Raft, "key": n.key().String(), "token": token, "replaces": string(n.identity.Replaces),
+	}
+	c.WaitFor(fmt.Sprintf("%s to be let in", n.Name), func() bool {
+		status, text := c.AskToJoin(q)
+		if status != http.StatusOK && status != http.StatusServiceUnavailable {
+			c.TB.Fatalf("%s is not let in: %d %s", n.Name, status, text)
+		}
+		return status == http.StatusOK
+	})
+}
+
+// AskToJoin asks the leader to let a node in, and returns what it answers.
+func (c *Cluster) AskToJoin(q map[string]string) (status int, text string) {
+	c.TB.Helper()
+	body, err := json.Marshal(q)
+	if err != nil {
+		c.TB.Fatal(err)
+	}
+	lead := c.LeaderNode()
+	res, err := c.PeerClient(nil).Post(peers.URL(lead.Name, "/internal/v1/join"), "application/json", bytes.NewReader(body))
+	if err != nil {
+		c.TB.Fatal(err)
+	}
+	defer res.Body.Close()
+	b, err := io.ReadAll(res.Body)
+	if err != nil {
+		c.TB.Fatal(err)
+	}
+	return res.StatusCode, string(b)
+}
+
+// key is the fingerprint of a node's key, which no handshake asks for here.
+func (n *Node) key() task.Digest { return task.Sum([]byte(n.Name)) }
 
 func blobs(tb testing.TB) *faulty.Store {
 	s, err := memory.New(memory.Config{})
@@ -159,8 +223,8 @@ func (c *Cluster) Start(n *Node) {
 		}
 	}
 	a, err := coordinator.Assemble(coordinator.Parts{
-		Identity: n.identity, Raft: n.raft, Public: n.public, Outputs: n.outputs, Peers: &http.Client{Transport: direct{c, string(n.Name)}},
-		Join: c.joinURL(n), Local: true, CopyRate: c.CopyRate, Timing: consensus.TimingLAN(), Trailing: c.Net.trailing(), Now: n.now, Logger: logger().With("node", n.Name),
+		Identity: n.identity, Raft: n.raft, Public: n.public, Outputs: n.outputs, Key: n.key(), Peers: reach{c, n},
+		Find: c.finder(n), Local: true, CopyRate: c.CopyRate, Timing: consensus.TimingLAN(), Trailing: c.Net.trailing(), Now: n.now, Wall: time.Now, Logger: logger().With("node", n.Name),
 	})
 	if err != nil {
 		c.TB.Fatal(err)
@@ -181,14 +245,19 @@ func (c *Cluster) Start(n *Node) {
 	n.stop = func() error { cancel(); return <-done }
 }
 
-// joinURL is where a node finds the cluster when it starts.
-func (c *Cluster) joinURL(n *Node) string {
-	for _, other := range c.Nodes {
-		if other != n && other.running != nil {
-			return other.URL
+// finder says where a node finds the cluster when it starts, as a member's URL
+// would.
+func (c *Cluster) finder(n *Node) func(context.Context) (task.NodeID, string, error) {
+	return func(context.Context) (task.NodeID, string, error) {
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		for _, other := range c.Nodes {
+			if other != n && other.running != nil {
+				return other.Name, other.identity.Raft, nil
+			}
 		}
+		return "", "", errors.New("no other node is up")
 	}
-	return ""
 }
 
 // now is the node's own clock.

@@ -5,16 +5,45 @@ import (
 	"fmt"
 	"net/http"
 	"net/http/httptest"
+
+	"github.com/sheafgrid/sheaf/coordinator/peers"
+	"github.com/sheafgrid/sheaf/task"
 )
 
-// Client reaches the nodes by their URLs, as far as they are up.
-func (c *Cluster) Client() *http.Client { return &http.Client{Transport: direct{c, ""}} }
+// Client reaches the nodes by their URLs, as clients do, as far as they are up.
+func (c *Cluster) Client() *http.Client { return &http.Client{Transport: direct{c: c}} }
 
-// direct hands the requests of one caller, a node or somebody outside (""), to
-// handlers.
-type direct struct {
+// PeerClient reaches the nodes by their names, as a node does; nil: as somebody
+// without a certificate.
+func (c *Cluster) PeerClient(from *Node) *http.Client { return reach{c, from}.Client() }
+
+// reach is how a node reaches the others: by their names, as who it is. A nil
+// node is a stranger.
+type reach struct {
 	c    *Cluster
-	from string
+	from *Node
+}
+
+// Client reaches any node.
+func (r reach) Client() *http.Client { return &http.Client{Transport: direct{r.c, r.from, true}} }
+
+// ClientAt reaches any node: addresses are names here.
+func (r reach) ClientAt(task.NodeID, string) *http.Client { return r.Client() }
+
+// direct hands the requests of one caller to handlers: those for coordinators,
+// inside, and those for clients. A nil node is somebody else.
+type direct struct {
+	c      *Cluster
+	from   *Node
+	inside bool
+}
+
+// name is the caller's; "": it is no node.
+func (d direct) name() string {
+	if d.from == nil {
+		return ""
+	}
+	return string(d.from.Name)
 }
 
 // RoundTrip calls the handler of the node that the URL names.
@@ -26,12 +55,15 @@ func (d direct) RoundTrip(r *http.Request) (*http.Response, error) {
 		res *http.Response
 		err error
 	}
-	to, _ := d.c.nameOf(r.URL.Host)
+	to := ""
+	if n := d.node(r.URL.Host); n != nil {
+		to = string(n.Name)
+	}
 	done := make(chan answer, 1)
 	d.c.onTheirWay.Go(func() { // it goes on when its caller has given up
 		var a answer
-		a.err = d.c.Net.carry(d.from, to, func() error {
-			if d.c.Net.holds(d.from, r.URL.Path) {
+		a.err = d.c.Net.carry(d.name(), to, func() error {
+			if d.c.Net.holds(d.name(), r.URL.Path) {
 				return errLost
 			}
 			a.res, a.err = d.call(r)
@@ -61,6 +93,9 @@ func (d direct) call(r *http.Request) (*http.Response, error) {
 	if in.Body == nil {
 		in.Body = http.NoBody
 	}
+	if d.from != nil {
+		in = in.WithContext(peers.WithCaller(in.Context(), peers.Peer{Node: d.from.Name, Key: d.from.key()}))
+	}
 	w := httptest.NewRecorder()
 	aborted := serve(h, w, in)
 	if aborted || d.handler(r.URL.Host) == nil {
@@ -84,28 +119,32 @@ func serve(h http.Handler, w http.ResponseWriter, r *http.Request) (aborted bool
 }
 
 func (d direct) handler(host string) http.Handler {
-	_, n := d.c.nameOf(host)
+	n := d.node(host)
 	if n == nil {
 		return nil
 	}
 	d.c.mu.Lock()
 	defer d.c.mu.Unlock()
-	if n.running == nil {
+	switch {
+	case n.running == nil:
 		return nil
+	case d.inside:
+		return n.running.PeerHandler()
 	}
 	return n.running.Handler()
 }
 
-// nameOf finds a node by the host of its URL.
-func (c *Cluster) nameOf(host string) (string, *Node) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	for _, n := range c.Nodes {
-		if "http://"+host == n.URL {
-			return string(n.Name), n
+// node finds a node by the host of a URL: its name, or, for clients, that of
+// its own URL.
+func (d direct) node(host string) *Node {
+	d.c.mu.Lock()
+	defer d.c.mu.Unlock()
+	for _, n := range d.c.Nodes {
+		if d.inside && host == string(n.Name) || !d.inside && "http://"+host == n.URL {
+			return n
 		}
 	}
-	return "", nil
+	return nil
 }
 
 // URLs are where the nodes are reached, in the order in which they were added.

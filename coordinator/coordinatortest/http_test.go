@@ -69,9 +69,9 @@ func TestGarbageIsRefused(t *testing.T) {
 			{"a page from nowhere", "GET", protocol.JobPath(job) + "/levels/0/results?from=-1", nil, 400},
 			{"an output before its release", "GET", protocol.OutputPath(job, 0, 0, 0), nil, 404},
 			{"uploading unsigned", "PUT", protocol.PathBlobs + task.EmptyDigest.String(), nil, 401},
-			{"asking for peers' blobs", "GET", "/internal/v1/outputs/" + task.EmptyDigest.String(), nil, 403},
-			{"joining with nonsense", "POST", "/internal/v1/join", random, 400},
-			{"admitting without proof", "POST", "/internal/v1/admit", []byte(`{"node":"x"}`), 403},
+			{"asking for peers' blobs", "GET", "/internal/v1/outputs/" + task.EmptyDigest.String(), nil, 404},
+			{"joining at the clients' port", "POST", "/internal/v1/join", []byte(`{"node":"x"}`), 404},
+			{"admission at the clients' port", "POST", "/internal/v1/admit", []byte(`{"node":"x"}`), 404},
 			{"an unknown job's page", "GET", "/jobs/aaaaaaaaaaaaaaaa", nil, 404},
 		} {
 			if got, body := send(t, c, k.method, k.path, k.body); got != k.want {

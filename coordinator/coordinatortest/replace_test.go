@@ -1,8 +1,6 @@
 package coordinatortest_test
 
 import (
-	"bytes"
-	"encoding/json"
 	"io"
 	"maps"
 	"net/http"
@@ -13,7 +11,9 @@ import (
 	"time"
 
 	"github.com/sheafgrid/sheaf/coordinator/coordinatortest"
+	"github.com/sheafgrid/sheaf/coordinator/peers"
 	"github.com/sheafgrid/sheaf/coordinator/state"
+	"github.com/sheafgrid/sheaf/task"
 )
 
 // A lost disk must not stay a vote: after the loss was made good, the cluster
@@ -69,26 +69,6 @@ func TestReplacedLater(t *testing.T) {
 	})
 }
 
-// askToJoin asks a cluster's first node for the secret, as a new node does, and
-// returns what it answered.
-func askToJoin(t *testing.T, c *coordinatortest.Cluster, q map[string]string) (status int, text string) {
-	t.Helper()
-	body, err := json.Marshal(q)
-	if err != nil {
-		t.Fatal(err)
-	}
-	res, err := c.Client().Post(c.Nodes[0].URL+"/internal/v1/join", "application/json", bytes.NewReader(body))
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer res.Body.Close()
-	b, err := io.ReadAll(res.Body)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return res.StatusCode, string(b)
-}
-
 func TestConflictsAreRefused(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := coordinatortest.New(t, 2)
@@ -105,7 +85,8 @@ func TestConflictsAreRefused(t *testing.T) {
 			{"n2", "http://n3.test", "", http.StatusConflict, "--replace n2"},
 			{"n3", "http://n3.test", "n3", http.StatusConflict, "cannot take its own place"},
 		} {
-			status, text := askToJoin(t, c, map[string]string{"node": k.node, "url": k.url, "raft": "127.0.0.1:9", "replaces": k.replaces})
+			key := task.Sum([]byte("key of " + k.node)).String()
+			status, text := c.AskToJoin(map[string]string{"node": k.node, "url": k.url, "raft": "127.0.0.1:9", "key": key, "replaces": k.replaces})
 			if status != k.status || !strings.Contains(text, k.says) {
 				t.Errorf("node %s at %s for %q: got %d %s, want %d and %q", k.node, k.url, k.replaces, status, text, k.status, k.says)
 			}
@@ -134,6 +115,63 @@ func TestLivingNodeIsNotReplaced(t *testing.T) {
 			c.Kill(n)
 			n.TakePlaceOf("")
 			c.Start(n)
+		}
+	})
+}
+
+// Only members are served beyond joining: a stranger is not, and neither is a
+// node from the moment that it was removed, although it could prove its name.
+func TestOnlyMembersAreServed(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := coordinatortest.New(t, 3)
+		defer c.Stop()
+		lost := c.Nodes[2]
+		if lost == c.LeaderNode() {
+			lost = c.Nodes[1]
+		}
+		ask := func(from *coordinatortest.Node, method, path string) (int, string) {
+			t.Helper()
+			req, err := http.NewRequestWithContext(t.Context(), method, peers.URL(c.LeaderNode().Name, path), strings.NewReader("{}"))
+			if err != nil {
+				t.Fatal(err)
+			}
+			res, err := c.PeerClient(from).Do(req)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer res.Body.Close()
+			b, err := io.ReadAll(res.Body)
+			if err != nil {
+				t.Fatal(err)
+			}
+			return res.StatusCode, string(b)
+		}
+		output := "/internal/v1/outputs/" + task.EmptyDigest.String()
+		for _, path := range []string{output, "/v1/cluster", "/v1/jobs", "/internal/v1/admit"} {
+			method := http.MethodGet
+			if strings.HasSuffix(path, "admit") {
+				method = http.MethodPost
+			}
+			if status, text := ask(nil, method, path); status != http.StatusForbidden {
+				t.Errorf("a stranger asks for %s: got %d %s, want 403", path, status, text)
+			}
+		}
+		if status, text := ask(lost, http.MethodGet, output); status != http.StatusNotFound {
+			t.Errorf("a member asks for an output that is nowhere: got %d %s, want 404", status, text)
+		}
+		member := "/internal/v1/members/" + string(lost.Name)
+		if status, text := ask(lost, http.MethodGet, member); status != http.StatusOK || !strings.Contains(text, task.Sum([]byte(lost.Name)).String()) {
+			t.Errorf("members are asked about %s: got %d %s, want its key", lost.Name, status, text)
+		}
+		if status, text := ask(lost, http.MethodGet, "/internal/v1/members/n9"); status != http.StatusNotFound {
+			t.Errorf("members are asked about nobody: got %d %s, want 404", status, text)
+		}
+		c.Kill(lost)
+		c.Add(lost.Name)
+		for _, path := range []string{output, "/v1/jobs"} {
+			if status, text := ask(lost, http.MethodGet, path); status != http.StatusForbidden || !strings.Contains(text, "was removed") {
+				t.Errorf("a removed node asks for %s: got %d %s, want 403 and that it was removed", path, status, text)
+			}
 		}
 	})
 }

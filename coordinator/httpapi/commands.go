@@ -45,7 +45,9 @@ func (s *Server) command(ctx context.Context, e *protocol.Envelope) (*protocol.D
 	if result.Answer.Error != nil {
 		return nil, result.Answer.Error
 	}
-	return &protocol.Done{Job: result.Answer.Job, Existed: result.Answer.Existed, Time: s.cfg.Node.Now()}, nil
+	done := &protocol.Done{Job: result.Answer.Job, Existed: result.Answer.Existed, Time: s.cfg.Node.Now(), Leader: s.cfg.Node.Leader()}
+	s.view(func(v view) { done.Members = v.members() })
+	return done, nil
 }
 
 func (s *Server) prepare(ctx context.Context, e *protocol.Envelope, q state.Request) (state.Command, error) {

@@ -71,7 +71,7 @@ type Config struct {
 	Members  Members
 	Public   Store
 	Outputs  Store
-	Forward  *http.Client // reaches the leader
+	Forward  *http.Client // reaches the other coordinators by their names (peers.URL)
 	Pages    *web.Pages
 	Ready    func() error        // why clients should rather ask another node
 	Refused  func(protocol.Code) // is told of every refusal

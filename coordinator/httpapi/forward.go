@@ -5,6 +5,7 @@ import (
 	"io"
 	"net/http"
 
+	"github.com/sheafgrid/sheaf/coordinator/peers"
 	"github.com/sheafgrid/sheaf/internal/planted"
 	"github.com/sheafgrid/sheaf/protocol"
 )
@@ -90,15 +91,10 @@ func (s *Server) passOn(w http.ResponseWriter, r *http.Request, body []byte) boo
 }
 
 // leaderURL is where the leader is reached, unless it is this node or unknown.
-func (s *Server) leaderURL() (url string) {
+func (s *Server) leaderURL() string {
 	leader := s.cfg.Node.Leader()
 	if leader == "" || leader == s.cfg.Name {
 		return ""
 	}
-	s.view(func(v view) {
-		if m, ok := v.Member(leader); ok {
-			url = m.URL
-		}
-	})
-	return url
+	return peers.URL(leader, "")
 }

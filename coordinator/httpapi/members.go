@@ -3,6 +3,8 @@ package httpapi
 import (
 	"context"
 	"net/http"
+	"strconv"
+	"time"
 
 	"github.com/sheafgrid/sheaf/coordinator/state"
 	"github.com/sheafgrid/sheaf/protocol"
@@ -12,7 +14,9 @@ import (
 // Members is what an operator can see and do of the coordinators, on the leader.
 type Members interface {
 	Members(ctx context.Context) (protocol.MembersView, error)
-	JoinToken() protocol.JoinTokenView
+
+	// JoinToken makes a token that lets one more coordinator join, for some time.
+	JoinToken(life time.Duration) (protocol.JoinTokenView, error)
 
 	// CheckRemoval refuses the removal of a member that the cluster cannot do
 	// without.
@@ -30,7 +34,7 @@ type Members interface {
 }
 
 // ofOperator serves what only the cluster's operator may read.
-func (s *Server) ofOperator(path string, read func(context.Context) (any, error)) {
+func (s *Server) ofOperator(path string, read func(*http.Request) (any, error)) {
 	s.fresh("GET "+path, func(w http.ResponseWriter, r *http.Request) {
 		reader := s.reader(r)
 		var operator task.Key
@@ -39,7 +43,7 @@ func (s *Server) ofOperator(path string, read func(context.Context) (any, error)
 			s.fail(w, protocol.Refuse(protocol.CodeNotAllowed, "only the cluster's operator may read this; give the operator's key with --account, the file operator.key of the data folder of the node that made the cluster"))
 			return
 		}
-		answer, err := read(r.Context())
+		answer, err := read(r)
 		if err != nil {
 			s.fail(w, err)
 			return
@@ -49,8 +53,14 @@ func (s *Server) ofOperator(path string, read func(context.Context) (any, error)
 }
 
 func (s *Server) members() {
-	s.ofOperator(protocol.PathMembers, func(ctx context.Context) (any, error) { return s.cfg.Members.Members(ctx) })
-	s.ofOperator(protocol.PathJoinToken, func(context.Context) (any, error) { return s.cfg.Members.JoinToken(), nil })
+	s.ofOperator(protocol.PathMembers, func(r *http.Request) (any, error) { return s.cfg.Members.Members(r.Context()) })
+	s.ofOperator(protocol.PathJoinToken+"{seconds}", func(r *http.Request) (any, error) {
+		seconds, err := strconv.ParseInt(r.PathValue("seconds"), 10, 64)
+		if life := time.Duration(seconds) * time.Second; err == nil && seconds <= int64(protocol.MaxTokenLife/time.Second) && life >= protocol.MinTokenLife {
+			return s.cfg.Members.JoinToken(life)
+		}
+		return nil, protocol.Refuse(protocol.CodeInvalid, "a join token is good for %s to %s, told in seconds; got %q", protocol.MinTokenLife, protocol.MaxTokenLife, r.PathValue("seconds"))
+	})
 }
 
 func (s *Server) prepareOperate(ctx context.Context, e *protocol.Envelope, q state.Request) (state.Command, error) {

@@ -19,6 +19,9 @@ func (s *State) initCluster(c *InitCluster) Result {
 }
 
 func (s *State) setMember(c *SetMember) Result {
+	if why := s.mayBe(&c.Member); why != nil {
+		return refused(why)
+	}
 	i, ok := s.index.members[c.Member.Node]
 	if !ok {
 		i = uint32(s.members.Append(Member{}))
@@ -53,6 +56,27 @@ func (s *State) operate(c *Operate) Answer {
 	s.members.Edit(uint64(i)).Leaving = leaving
 	s.cluster.Changes++
 	return Answer{}
+}
+
+// mayBe refuses what would give a name to a second node, bring a removed one
+// back, or use a join token twice.
+func (s *State) mayBe(m *Member) *protocol.Error {
+	if old, ok := s.Member(m.Node); ok {
+		switch {
+		case old.Key != m.Key:
+			return protocol.Refuse(protocol.CodeConflict, "another node is or was named %s, and a name belongs to one node for good; join under a new --name, or, if that node lost its data folder, with --replace %s, too", m.Node, m.Node)
+		case old.Removed && !m.Removed:
+			return protocol.Refuse(protocol.CodeConflict, "node %s was removed from the cluster; join with an empty folder and a new --name", m.Node)
+		case m.Joining && !old.Joining:
+			return protocol.Refuse(protocol.CodeConflict, "node %s has joined already; if it lost its data folder, join under a new --name with --replace %s", m.Node, m.Node)
+		}
+	}
+	for i := uint64(1); i < s.members.Len() && m.Token != 0; i++ {
+		if other := s.members.At(i); other.Token == m.Token && other.Node != m.Node {
+			return protocol.Refuse(protocol.CodeConflict, "the join token was used already, by node %s; each lets one node join: make another one with sheaf operator token, and if you do not know that node, have it removed", other.Node)
+		}
+	}
+	return nil
 }
 
 func (s *State) setPublishers(c *SetPublishers) Answer {

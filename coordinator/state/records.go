@@ -20,16 +20,18 @@ type Cluster struct {
 	Changes    uint64         `msgpack:"m,omitempty"` // of its members, counted: who stores a blob says as of which one
 }
 
-// Member is a coordinator that the cluster has had. What Raft makes of it, a
-// voter or not, is Raft's to know.
+// Member is a coordinator that the cluster has had, or is about to have. What
+// Raft makes of it, a voter or not, is Raft's to know.
 type Member struct {
 	Node    task.NodeID `msgpack:"n"`
-	URL     string      `msgpack:"u"` // where clients reach it
+	URL     string      `msgpack:"u"` // where clients reach it, with the fingerprint that they go by, if any (protocol.Address)
 	Raft    string      `msgpack:"r"` // where its peers reach it
 	Removed bool        `msgpack:"x,omitempty"`
 	Version uint16      `msgpack:"v,omitempty"` // see Member.Knows
-	// Joining: it copies what the others have, and gets its vote when enough is
-	// there. Clients do not hear of it yet.
+	Key     task.Digest `msgpack:"k"`           // fingerprint of the key that proves it is this node; its name belongs to it for good
+	Token   uint64      `msgpack:"t,omitempty"` // number of the token that let it join, used up by that; 0: it made the cluster, or joined without
+	// Joining: it may have the cluster's keys, copies what the others have, and
+	// gets its vote when enough is there. Clients do not hear of it yet.
 	Joining bool `msgpack:"j,omitempty"`
 	// Leaving: it is to be removed; blobs must be on a majority without it.
 	Leaving bool `msgpack:"l,omitempty"`

@@ -15,8 +15,8 @@ const never = task.Millis(math.MaxInt64)
 // Cluster is what is true of the cluster as a whole.
 func (s *State) Cluster() *Cluster { return &s.cluster }
 
-// Members calls fn for each member that was not removed, in the order they
-// were first met.
+// Members calls fn for each member that was not removed, those that join among
+// them, in the order they were first met.
 func (s *State) Members(fn func(*Member)) {
 	for i := uint64(1); i < s.members.Len(); i++ {
 		if m := s.members.At(i); !m.Removed {
@@ -25,7 +25,7 @@ func (s *State) Members(fn func(*Member)) {
 	}
 }
 
-// Member is a coordinator by name.
+// Member is a coordinator by name, be it joining, admitted or removed.
 func (s *State) Member(node task.NodeID) (*Member, bool) {
 	i, ok := s.index.members[node]
 	if !ok {
