@@ -12,6 +12,7 @@ import (
 
 	"github.com/sheafgrid/sheaf/coordinator/archive"
 	"github.com/sheafgrid/sheaf/coordinator/blobs"
+	"github.com/sheafgrid/sheaf/coordinator/collect"
 	"github.com/sheafgrid/sheaf/coordinator/consensus"
 	"github.com/sheafgrid/sheaf/coordinator/dispatch"
 	"github.com/sheafgrid/sheaf/coordinator/httpapi"
@@ -29,6 +30,7 @@ type Parts struct {
 	Raft     consensus.Stores
 	Public   storage.Blobs
 	Outputs  storage.Blobs
+	Collect  *Collected   // the parts of these stores from which unused blobs are deleted; nil: none are
 	Peers    *http.Client // reaches other coordinators
 	Join     string       // URL of a member, for the first start
 	Local    bool         // this node is reached from this machine alone
@@ -37,11 +39,21 @@ type Parts struct {
 	Logger   *slog.Logger
 }
 
+// Collected are stores from which unused blobs are deleted, and the clock by
+// which they are.
+type Collected struct {
+	Public  *collect.Store
+	Outputs *collect.Store
+	Clock   *collect.Clock
+	Pace    int64 // bytes a second that looking for them may read; 0: no limit
+}
+
 // assembly is a node without its files and ports.
 type assembly struct {
 	parts    Parts
 	node     node
 	blobs    *blobs.Store
+	collect  *collect.Collector // nil: nothing is deleted
 	dispatch *dispatch.Dispatcher
 	sweep    *sweep.Sweeper
 	mux      *http.ServeMux
@@ -63,7 +75,16 @@ func assemble(p Parts) (*assembly, error) {
 		parts: p, instance: hex.EncodeToString(random(16)),
 		admitting: make(chan struct{}, 1), admitted: make(chan struct{}),
 	}
-	a.blobs = blobs.New(p.Public, p.Outputs, a.otherVoters, p.Logger)
+	var options []blobs.Option
+	if p.Collect != nil {
+		options = append(options, blobs.WithClock(blobClock{&a.node, p.Collect.Clock}))
+	}
+	a.blobs = blobs.New(p.Public, p.Outputs, a.otherVoters, p.Logger, options...)
+	if k := p.Collect; k != nil {
+		a.collect = collect.New(collect.Config{
+			Node: &a.node, Blobs: collectBlobs{a.blobs}, Public: k.Public, Outputs: k.Outputs, Pace: k.Pace, Logger: p.Logger,
+		})
+	}
 	started, err := p.Raft.HasState()
 	if err != nil {
 		return nil, err
@@ -113,6 +134,9 @@ func (a *assembly) Run(ctx context.Context) error {
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error { return a.node.Run(ctx) })
 	g.Go(func() error { return a.seekAdmission(ctx) })
+	if a.collect != nil {
+		g.Go(func() error { return a.collect.Run(ctx) })
+	}
 	err := g.Wait()
 	a.blobs.Close()
 	a.parts.Peers.CloseIdleConnections()
@@ -176,6 +200,14 @@ func (a *assembly) initCluster(ctx context.Context) error {
 		return err
 	}
 	return nil
+}
+
+// CollectBlobs deletes, now, the blobs of this node that nobody refers to.
+func (a *assembly) CollectBlobs(ctx context.Context) error {
+	if a.collect == nil {
+		return nil
+	}
+	return a.collect.Round(ctx)
 }
 
 // Voters are the members whose votes count, with the addresses at which their

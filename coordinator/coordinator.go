@@ -20,6 +20,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/sheafgrid/sheaf/coordinator/blobs"
+	"github.com/sheafgrid/sheaf/coordinator/collect"
 	"github.com/sheafgrid/sheaf/coordinator/consensus"
 	"github.com/sheafgrid/sheaf/internal/fsutil"
 	"github.com/sheafgrid/sheaf/storage/dir"
@@ -97,9 +98,14 @@ func (c *Coordinator) open(ctx context.Context) (err error) {
 	if c.public, err = dir.Open(ctx, dir.Config{Path: filepath.Join(c.cfg.Dir, string(blobs.Public)), Quota: c.cfg.Quota}); err != nil {
 		return err
 	}
-	if c.outputs, err = openOutputs(ctx, &c.cfg); err != nil {
+	clock, err := collect.OpenClock(filepath.Join(c.cfg.Dir, "blobs.clock"))
+	if err != nil {
 		return err
 	}
+	if c.outputs, err = openOutputs(ctx, &c.cfg, clock); err != nil {
+		return err
+	}
+	public := collect.NewStore(c.public, clock)
 	raft, err := c.openRaft(id)
 	if err != nil {
 		return err
@@ -108,8 +114,9 @@ func (c *Coordinator) open(ctx context.Context) (err error) {
 		return closing(err, raft)
 	}
 	c.assembly, err = assemble(Parts{
-		Identity: id, Raft: raft, Public: c.public, Outputs: c.outputs, Peers: peers,
-		Join: c.cfg.Join, Local: loopback(c.listener.Addr().String()) && loopback(c.cfg.Raft),
+		Identity: id, Raft: raft, Public: public, Outputs: c.outputs, Peers: peers,
+		Collect: &Collected{Public: public, Outputs: c.outputs.kept, Clock: clock, Pace: collectPace},
+		Join:    c.cfg.Join, Local: loopback(c.listener.Addr().String()) && loopback(c.cfg.Raft),
 		Timing: c.cfg.Timing, Now: c.cfg.Now, Logger: c.cfg.Logger,
 	})
 	if err != nil {
@@ -117,6 +124,9 @@ func (c *Coordinator) open(ctx context.Context) (err error) {
 	}
 	return nil
 }
+
+// collectPace bounds what looking for unused blobs reads, in bytes a second.
+const collectPace = 16 << 20
 
 // closing gives back a log that is not going to be used.
 func closing(err error, raft consensus.Stores) error {

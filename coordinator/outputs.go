@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/sheafgrid/sheaf/coordinator/blobs"
+	"github.com/sheafgrid/sheaf/coordinator/collect"
 	"github.com/sheafgrid/sheaf/coordinator/state"
 	"github.com/sheafgrid/sheaf/storage"
 	"github.com/sheafgrid/sheaf/storage/dir"
@@ -26,10 +27,11 @@ type outputs struct {
 	*tiered.Store
 	small  *segments.Store
 	large  *dir.Store
-	broken chan error // the first error after which the segments take nothing more
+	kept   *collect.Store // stands before large
+	broken chan error     // the first error after which the segments take nothing more
 }
 
-func openOutputs(ctx context.Context, cfg *Config) (*outputs, error) {
+func openOutputs(ctx context.Context, cfg *Config, clock *collect.Clock) (*outputs, error) {
 	small, err := segments.Open(ctx, segments.Config{Path: filepath.Join(cfg.Dir, smallOutputs), Quota: cfg.Quota})
 	if err != nil {
 		return nil, err
@@ -41,7 +43,24 @@ func openOutputs(ctx context.Context, cfg *Config) (*outputs, error) {
 	if err != nil {
 		return nil, errors.Join(err, small.Close())
 	}
-	return &outputs{Store: tiered.New(small, large), small: small, large: large, broken: make(chan error, 1)}, nil
+	kept := collect.NewStore(large, clock)
+	return &outputs{Store: tiered.New(small, kept), small: small, large: large, kept: kept, broken: make(chan error, 1)}, nil
+}
+
+// Keep reports which of some blobs are not here; the others are kept for a
+// while, or, if they are small, until their chunk is sealed.
+func (o *outputs) Keep(ctx context.Context, digests []task.Digest) (missing []task.Digest, err error) {
+	var large []task.Digest
+	for _, d := range digests {
+		ok, err := o.small.Has(ctx, d)
+		if err != nil {
+			return nil, err
+		}
+		if !ok {
+			large = append(large, d)
+		}
+	}
+	return o.kept.Keep(ctx, large)
 }
 
 // PutBatch stores small outputs. A disk that fails ends the node: it must not

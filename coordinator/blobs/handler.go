@@ -52,9 +52,14 @@ func (s *Store) Handler(name task.NodeID, secret []byte) http.Handler {
 	mux.HandleFunc("PUT "+pathPrefix+"{area}/{digest}", s.servePut)
 	mux.HandleFunc("GET "+pathPrefix+"{area}/{digest}", s.serveGet)
 	mux.HandleFunc("POST "+pathPrefix+"{area}", s.serveBatch)
+	mux.HandleFunc("POST "+pathPrefix+"{area}/keep", s.serveKeep)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if !hmac.Equal([]byte(r.Header.Get(headerProof)), []byte(want)) {
 			http.Error(w, "only coordinators of this cluster that mean this node are served here", http.StatusForbidden)
+			return
+		}
+		if err := s.hear(r); err != nil {
+			answer(w, err)
 			return
 		}
 		mux.ServeHTTP(w, r)

@@ -71,6 +71,7 @@ func (p *remotePeer) request(ctx context.Context, method, path string, body io.R
 		return nil, err
 	}
 	req.Header.Set(headerProof, p.proof)
+	stamp(req)
 	return req, nil
 }
 

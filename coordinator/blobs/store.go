@@ -32,6 +32,9 @@ type Peer interface {
 	Name() task.NodeID
 	Put(ctx context.Context, area Area, digest task.Digest, size int64, r io.Reader) error
 	PutBatch(ctx context.Context, area Area, blobs []storage.Small) error
+	// Keep asks for blobs to be kept for a while, and returns those that the
+	// peer does not have.
+	Keep(ctx context.Context, area Area, digests []task.Digest) (missing []task.Digest, err error)
 	// Get returns the size of a blob and its bytes, or storage.ErrNotFound.
 	Get(ctx context.Context, area Area, digest task.Digest) (int64, io.ReadCloser, error)
 }
@@ -44,14 +47,18 @@ type Store struct {
 	local  map[Area]storage.Blobs
 	peers  func() ([]Peer, error)
 	log    *slog.Logger
+	clock  Clock // nil: nobody asks how late it is
 	pushes sync.WaitGroup
 	groups map[Area]*groups
 }
 
 // New joins a node's own stores with its peers'. peers returns the other
 // voters at each call.
-func New(public, outputs storage.Blobs, peers func() ([]Peer, error), log *slog.Logger) *Store {
+func New(public, outputs storage.Blobs, peers func() ([]Peer, error), log *slog.Logger, options ...Option) *Store {
 	s := &Store{local: map[Area]storage.Blobs{Public: public, Outputs: outputs}, peers: peers, log: log, groups: map[Area]*groups{}}
+	for _, o := range options {
+		o(s)
+	}
 	for area := range s.local {
 		s.groups[area] = &groups{put: func(ctx context.Context, blobs []storage.Small) error { return s.putGroup(ctx, area, blobs) }}
 	}
@@ -66,6 +73,10 @@ func (s *Store) Local(area Area) storage.Blobs { return s.local[area] }
 
 // Put stores a blob, read from r, on a majority.
 func (s *Store) Put(ctx context.Context, area Area, digest task.Digest, size int64, r io.Reader) error {
+	ctx, err := s.stamped(ctx)
+	if err != nil {
+		return err
+	}
 	if err := s.local[area].Put(ctx, digest, size, r); err != nil {
 		return err
 	}
@@ -89,10 +100,14 @@ func (s *Store) PutBatch(ctx context.Context, area Area, blobs []storage.Small) 
 }
 
 func (s *Store) putGroup(ctx context.Context, area Area, blobs []storage.Small) error {
+	ctx, err := s.stamped(ctx)
+	if err != nil {
+		return err
+	}
 	// This node's disk and the peers' work at the same time.
 	spread := make(chan error, 1)
 	s.pushes.Go(func() { spread <- s.spreadBatch(ctx, area, 1, blobs) })
-	err := s.local[area].PutBatch(ctx, blobs)
+	err = s.local[area].PutBatch(ctx, blobs)
 	if errors.Is(err, storage.ErrNoSpace) {
 		// A full disk here is one node's: the others may be a majority.
 		if s.spreadBatch(ctx, area, 0, blobs) == nil {

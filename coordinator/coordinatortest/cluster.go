@@ -24,6 +24,7 @@ import (
 	"github.com/hashicorp/raft"
 
 	"github.com/sheafgrid/sheaf/coordinator"
+	"github.com/sheafgrid/sheaf/coordinator/collect"
 	"github.com/sheafgrid/sheaf/coordinator/consensus"
 	"github.com/sheafgrid/sheaf/coordinator/state"
 	"github.com/sheafgrid/sheaf/storage"
@@ -36,7 +37,25 @@ type Cluster struct {
 	TB    testing.TB
 	Nodes []*Node
 
-	mu sync.Mutex
+	mu    sync.Mutex
+	began time.Time
+	ahead time.Duration // by which Skip moved the nodes' clocks
+}
+
+// Skip lets time pass for the cluster: its clocks jump forward, and nothing else
+// happens meanwhile. It returns by how much they have jumped so far.
+func (c *Cluster) Skip(d time.Duration) time.Duration {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.ahead += d
+	return c.ahead
+}
+
+// monotonic is what the nodes' clocks say, in milliseconds.
+func (c *Cluster) monotonic() int64 {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return (time.Since(c.began) + c.ahead).Milliseconds()
 }
 
 // Node is one coordinator. Its stores outlive it, as a disk does.
@@ -46,8 +65,7 @@ type Node struct {
 	identity  coordinator.Identity
 	raft      consensus.Stores
 	transport *raft.InmemTransport
-	public    storage.Blobs
-	outputs   storage.Blobs
+	blobs     *coordinator.Collected
 	running   *coordinator.Assembly // nil while the node is down
 	stop      func() error
 }
@@ -59,7 +77,7 @@ var clusterID = task.ClusterID{0xc1}
 // be called before the test ends.
 func New(tb testing.TB, n int) *Cluster {
 	tb.Helper()
-	c := &Cluster{TB: tb}
+	c := &Cluster{TB: tb, began: time.Now()}
 	for range n {
 		c.Add("")
 	}
@@ -73,7 +91,7 @@ func (c *Cluster) Add(replaces task.NodeID) *Node {
 	name := task.NodeID(fmt.Sprintf("n%d", len(c.Nodes)+1))
 	log := raft.NewInmemStore()
 	node := &Node{
-		Name: name, URL: "http://" + string(name) + ".test", public: blobs(c.TB), outputs: blobs(c.TB),
+		Name: name, URL: "http://" + string(name) + ".test", blobs: blobs(c.TB),
 		raft: consensus.Stores{Log: log, Stable: log, Snapshots: raft.NewInmemSnapshotStore()},
 		identity: coordinator.Identity{
 			Format: 1, Node: name, Cluster: clusterID, Secret: bytes.Repeat([]byte{7}, 32),
@@ -98,12 +116,21 @@ func (c *Cluster) Add(replaces task.NodeID) *Node {
 	return node
 }
 
-func blobs(tb testing.TB) storage.Blobs {
-	s, err := memory.New(memory.Config{})
+// blobs are a node's stores. The clock that says when something was put into
+// them lives as long.
+func blobs(tb testing.TB) *coordinator.Collected {
+	clock, err := collect.OpenClock("")
 	if err != nil {
 		tb.Fatal(err)
 	}
-	return s
+	open := func() *collect.Store {
+		s, err := memory.New(memory.Config{})
+		if err != nil {
+			tb.Fatal(err)
+		}
+		return collect.NewStore(s, clock)
+	}
+	return &coordinator.Collected{Public: open(), Outputs: open(), Clock: clock}
 }
 
 func logger() *slog.Logger {
@@ -125,7 +152,8 @@ func (c *Cluster) Start(n *Node) {
 		}
 	}
 	a, err := coordinator.Assemble(coordinator.Parts{
-		Identity: n.identity, Raft: n.raft, Public: n.public, Outputs: n.outputs, Peers: c.Client(),
+		Identity: n.identity, Raft: n.raft, Public: n.blobs.Public, Outputs: n.blobs.Outputs, Collect: n.blobs, Peers: c.Client(),
+		Now:  c.monotonic,
 		Join: c.Nodes[0].URL, Local: true, Timing: consensus.TimingLAN(), Logger: logger().With("node", n.Name),
 	})
 	if err != nil {
@@ -281,4 +309,54 @@ func (d direct) handler(host string) http.Handler {
 		}
 	}
 	return nil
+}
+
+// CollectBlobs makes all running nodes delete the blobs that nobody refers to.
+func (c *Cluster) CollectBlobs() {
+	c.TB.Helper()
+	for _, n := range c.Nodes {
+		if n.running == nil {
+			continue
+		}
+		if err := n.running.CollectBlobs(context.Background()); err != nil {
+			c.TB.Errorf("node %s: %v", n.Name, err)
+		}
+	}
+}
+
+// Copies is on how many nodes' own disks a public blob or an output is.
+func (c *Cluster) Copies(digest task.Digest) (public, outputs int) {
+	c.TB.Helper()
+	for _, n := range c.Nodes {
+		for store, count := range map[*collect.Store]*int{n.blobs.Public: &public, n.blobs.Outputs: &outputs} {
+			ok, err := store.Has(context.Background(), digest)
+			if err != nil {
+				c.TB.Fatal(err)
+			}
+			if ok {
+				*count++
+			}
+		}
+	}
+	return public, outputs
+}
+
+// TakeAway removes a public blob from a node's disk, and returns its bytes.
+func (n *Node) TakeAway(digest task.Digest) []byte {
+	ctx := context.Background()
+	b, err := storage.ReadAll(ctx, n.blobs.Public, digest, storage.MaxBlobSize)
+	if err == nil {
+		err = n.blobs.Public.Delete(ctx, digest)
+	}
+	if err != nil {
+		panic(err)
+	}
+	return b
+}
+
+// PutBack puts a public blob onto a node's disk.
+func (n *Node) PutBack(b []byte) {
+	if err := n.blobs.Public.Put(context.Background(), task.Sum(b), int64(len(b)), bytes.NewReader(b)); err != nil {
+		panic(err)
+	}
 }

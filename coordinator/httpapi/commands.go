@@ -134,6 +134,12 @@ func (s *Server) preparePublish(ctx context.Context, e *protocol.Envelope, q sta
 	if _, err := wasm.Check(module, wasm.ProgramRules(uint32(task.MaxMemory/task.WasmPage))); err != nil {
 		return nil, protocol.Refuse(protocol.CodeInvalid, "program %s: %v", p.Program.Short(), err)
 	}
+	if err := s.keep(ctx, p.Program); err != nil {
+		return nil, err
+	}
+	if err := s.cfg.Public.Keep(ctx, p.Program); err != nil {
+		return nil, blobRefusal("program", p.Program, err)
+	}
 	return &state.Publish{Request: q, Project: p.Project, App: p.App, Program: p.Program, Meter: p.Meter, Signature: p.Signature}, nil
 }
 

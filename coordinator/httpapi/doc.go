@@ -56,7 +56,9 @@ type Store interface {
 	Put(ctx context.Context, digest task.Digest, size int64, r io.Reader) error
 	Open(ctx context.Context, digest task.Digest) (storage.Blob, error)
 	ReadAll(ctx context.Context, digest task.Digest, limit int64) ([]byte, error)
-	Have(ctx context.Context, digest task.Digest) (bool, error)
+	// Keep sees to it that a majority has blobs and keeps them until an entry
+	// that refers to them is in the log.
+	Keep(ctx context.Context, digests ...task.Digest) error
 }
 
 // Config is what a Server is made of.

@@ -1,0 +1,257 @@
+package collect
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/sheafgrid/sheaf/coordinator/state"
+	"github.com/sheafgrid/sheaf/sheaves"
+	"github.com/sheafgrid/sheaf/storage"
+	"github.com/sheafgrid/sheaf/task"
+)
+
+const (
+	// slotsAtOnce and chunksAtOnce bound what is looked at while the state stands still.
+	slotsAtOnce  = 4096
+	chunksAtOnce = 4096
+
+	maxListBytes  = 1 << 20 // of a list of outputs: 1,026 names of 255 bytes
+	maxIndexBytes = 8 << 20 // of the list of an index's pages
+	maxPageBytes  = 8 << 20 // of a page
+
+	// eachRead is what a read costs beside its bytes, in bytes.
+	eachRead = 4 << 10
+)
+
+// emptyOutputs is the list of a program that left nothing behind.
+var emptyOutputs = task.OutputList{}.Digest()
+
+// live is what the state refers to and may stop to: it is gathered anew in each
+// round. What sealed chunks refer to stays, and is gathered once.
+type live struct {
+	public, outputs set
+}
+
+// sealed is what sealed chunks refer to.
+type sealed struct {
+	live
+	seen map[task.StageID][]uint64 // a bit for each chunk whose sheaf was read
+}
+
+func (s *sealed) has(stage task.StageID, chunk uint64) bool {
+	words := s.seen[stage]
+	return chunk/64 < uint64(len(words)) && words[chunk/64]>>(chunk%64)&1 == 1
+}
+
+func (s *sealed) note(stage task.StageID, chunk uint64) {
+	words := s.seen[stage]
+	for uint64(len(words)) <= chunk/64 {
+		words = append(words, 0)
+	}
+	words[chunk/64] |= 1 << (chunk % 64)
+	s.seen[stage] = words
+}
+
+// gather finds what the state refers to. Reports are looked at before sheaves:
+// what an attempt's record refers to may pass to its sheaf meanwhile, never the
+// other way.
+func (c *Collector) gather(ctx context.Context, since task.Millis) (*live, error) {
+	l := &live{}
+	for _, step := range []func(context.Context, *live) error{
+		c.gatherReports,
+		func(ctx context.Context, l *live) error { return c.gatherJobs(ctx, l, since) },
+		func(ctx context.Context, _ *live) error { return c.gatherSealed(ctx) },
+	} {
+		if err := step(ctx, l); err != nil {
+			return nil, err
+		}
+	}
+	return l, nil
+}
+
+// gatherReports finds the outputs of results whose records are in memory.
+func (c *Collector) gatherReports(ctx context.Context, l *live) error {
+	type report struct {
+		slot uint64
+		list task.Digest
+	}
+	for from, slots := uint64(0), uint64(1); from < slots; from += slotsAtOnce {
+		var reports []report
+		c.node.View(func(s *state.State) {
+			slots = s.AttemptSlots()
+			s.ReportedOutputs(from, from+slotsAtOnce, func(slot uint64, list task.Digest) {
+				reports = append(reports, report{slot, list})
+			})
+		})
+		read := map[task.Digest]bool{}
+		for _, r := range reports {
+			if read[r.list] {
+				continue
+			}
+			read[r.list] = true
+			err := c.addList(ctx, l, r.list)
+			if errors.Is(err, storage.ErrNotFound) && !c.stillReported(r.slot, r.list) {
+				continue // its chunk was sealed meanwhile
+			}
+			if err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+func (c *Collector) stillReported(slot uint64, list task.Digest) (still bool) {
+	c.node.View(func(s *state.State) {
+		s.ReportedOutputs(slot, slot+1, func(_ uint64, now task.Digest) { still = now == list })
+	})
+	return still
+}
+
+// addList adds a list of outputs and the files that it names.
+func (c *Collector) addList(ctx context.Context, l *live, digest task.Digest) error {
+	l.outputs.add(digest)
+	if digest == emptyOutputs {
+		return nil
+	}
+	b, err := c.read(ctx, c.blobs.ReadOutput, "list of outputs", digest, maxListBytes)
+	if err != nil {
+		return err
+	}
+	list, err := task.DecodeOutputList(b)
+	if err != nil {
+		return fmt.Errorf("list of outputs %s: %w", digest, err)
+	}
+	for _, f := range list {
+		l.outputs.add(f.Digest)
+	}
+	return nil
+}
+
+func (c *Collector) read(ctx context.Context, read func(context.Context, task.Digest, int64) ([]byte, error), what string, digest task.Digest, limit int64) ([]byte, error) {
+	b, err := read(ctx, digest, limit)
+	if err != nil {
+		return nil, fmt.Errorf("%s %s: %w", what, digest, err)
+	}
+	return b, c.pacer.Wait(ctx, len(b)+eachRead)
+}
+
+// index is the list of pages of one level of a job that may still be read.
+type index struct {
+	level uint8
+	list  task.Digest
+}
+
+// gatherJobs finds programs, inputs, and indexes with what their pages name.
+func (c *Collector) gatherJobs(ctx context.Context, l *live, since task.Millis) error {
+	var indexes []index
+	var jobs task.JobNumber
+	c.node.View(func(s *state.State) {
+		s.ProgramDigests(l.public.add)
+		jobs = s.Jobs()
+	})
+	for n := task.JobNumber(1); n <= jobs; n++ {
+		c.node.View(func(s *state.State) {
+			if !s.NeedsInputs(n, since) {
+				return
+			}
+			s.InputDigests(n, l.public.add)
+			j, _ := s.Job(n)
+			for _, id := range j.Stages {
+				if st := s.Stage(id); !st.Index.IsZero() {
+					indexes = append(indexes, index{st.Level, st.Index})
+				}
+			}
+		})
+	}
+	for _, x := range indexes {
+		if err := c.addIndex(ctx, l, x); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (c *Collector) addIndex(ctx context.Context, l *live, x index) error {
+	l.public.add(x.list)
+	list, err := c.read(ctx, c.blobs.ReadPublic, "index", x.list, maxIndexBytes)
+	if err != nil {
+		return err
+	}
+	for k := range uint64(len(list) / len(task.Digest{})) {
+		digest, err := task.PageDigest(list, k)
+		if err != nil {
+			return fmt.Errorf("index %s: %w", x.list, err)
+		}
+		l.public.add(digest)
+		if x.level == 0 {
+			continue // a page of lines names no blob
+		}
+		b, err := c.read(ctx, c.blobs.ReadPublic, "index page", digest, maxPageBytes)
+		if err != nil {
+			return err
+		}
+		page, err := task.DecodeReducePage(b)
+		if err != nil {
+			return fmt.Errorf("index page %s: %w", digest, err)
+		}
+		for _, in := range page.Inputs {
+			for _, f := range in.Outputs {
+				l.public.add(f.Digest)
+			}
+		}
+	}
+	return nil
+}
+
+// gatherSealed reads the sheaves that were sealed since the last round.
+func (c *Collector) gatherSealed(ctx context.Context) error {
+	type sheaf struct {
+		chunk  uint64
+		digest task.Digest
+	}
+	var stages task.StageID
+	c.node.View(func(s *state.State) { stages = s.Stages() })
+	for stage := task.StageID(1); stage <= stages; stage++ {
+		for from, more := uint64(0), true; more; from += chunksAtOnce {
+			var fresh []sheaf
+			c.node.View(func(s *state.State) {
+				more = s.SealedChunks(stage, from, from+chunksAtOnce, func(chunk uint64, digest task.Digest) {
+					if !c.sealed.has(stage, chunk) {
+						fresh = append(fresh, sheaf{chunk, digest})
+					}
+				})
+			})
+			for _, f := range fresh {
+				if err := c.addSheaf(ctx, f.digest); err != nil {
+					return err
+				}
+				c.sealed.note(stage, f.chunk)
+			}
+		}
+	}
+	return nil
+}
+
+// addSheaf adds a sheaf and the outputs that it accepted.
+func (c *Collector) addSheaf(ctx context.Context, digest task.Digest) error {
+	c.sealed.public.add(digest)
+	b, err := c.read(ctx, c.blobs.ReadPublic, "sheaf", digest, sheaves.MaxBytes)
+	if err != nil {
+		return err
+	}
+	s, err := sheaves.Decode(b)
+	if err != nil {
+		return fmt.Errorf("sheaf %s: %w", digest, err)
+	}
+	for i := range s.Tasks {
+		if s.Tasks[i].Fail != 0 {
+			continue
+		}
+		if err := c.addList(ctx, &c.sealed.live, s.Tasks[i].Result.Output); err != nil {
+			return fmt.Errorf("sheaf %s: %w", digest.Short(), err)
+		}
+	}
+	return nil
+}
