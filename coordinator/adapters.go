@@ -85,6 +85,10 @@ func (b collectBlobs) ReadOutput(ctx context.Context, digest task.Digest, limit 
 	return b.store.ReadAll(ctx, blobs.Outputs, digest, limit)
 }
 
+func (b collectBlobs) OpenOutput(ctx context.Context, digest task.Digest) (storage.Blob, error) {
+	return b.store.Open(ctx, blobs.Outputs, digest)
+}
+
 // blobClock is cluster time as this node knows it: from its state, or from
 // peers that are ahead of it.
 type blobClock struct {

@@ -22,8 +22,11 @@ import (
 	"github.com/sheafgrid/sheaf/coordinator/blobs"
 	"github.com/sheafgrid/sheaf/coordinator/collect"
 	"github.com/sheafgrid/sheaf/coordinator/consensus"
+	"github.com/sheafgrid/sheaf/coordinator/scrub"
 	"github.com/sheafgrid/sheaf/internal/fsutil"
+	"github.com/sheafgrid/sheaf/protocol"
 	"github.com/sheafgrid/sheaf/storage/dir"
+	"github.com/sheafgrid/sheaf/storage/reserve"
 	"github.com/sheafgrid/sheaf/task"
 )
 
@@ -39,6 +42,8 @@ type Config struct {
 	Replace   task.NodeID // with Join: a member that is lost for good, whose place the node takes
 	Token     string      // the cluster's join token; needed unless everything is on loopback
 	Quota     int64       // bytes for blobs and for outputs each; 0: no limit
+	Reserve   int64       // bytes of the disk that blobs leave free, for the log and everything else
+	Scrub     int64       // bytes a second that the search for damaged blobs reads; 0: none
 	Timing    consensus.Timing
 	Logger    *slog.Logger
 
@@ -61,6 +66,8 @@ type Coordinator struct {
 	cfg      Config
 	public   *dir.Store
 	outputs  *outputs
+	disk     *reserve.Disk
+	scrubber *scrub.Scrubber
 	listener net.Listener
 	unlock   func() error
 }
@@ -98,14 +105,15 @@ func (c *Coordinator) open(ctx context.Context) (err error) {
 	if c.public, err = dir.Open(ctx, dir.Config{Path: filepath.Join(c.cfg.Dir, string(blobs.Public)), Quota: c.cfg.Quota}); err != nil {
 		return err
 	}
+	c.disk = reserve.NewDisk(c.cfg.Reserve, func() (int64, error) { return fsutil.FreeBytes(c.cfg.Dir) })
 	clock, err := collect.OpenClock(filepath.Join(c.cfg.Dir, "blobs.clock"))
 	if err != nil {
 		return err
 	}
-	if c.outputs, err = openOutputs(ctx, &c.cfg, clock); err != nil {
+	if c.outputs, err = openOutputs(ctx, &c.cfg, clock, c.disk); err != nil {
 		return err
 	}
-	public := collect.NewStore(c.public, clock)
+	public := collect.NewStore(reserve.NewStore(c.public, c.disk), clock)
 	raft, err := c.openRaft(id)
 	if err != nil {
 		return err
@@ -122,6 +130,8 @@ func (c *Coordinator) open(ctx context.Context) (err error) {
 	if err != nil {
 		return closing(err, raft)
 	}
+	c.scrubber = c.newScrubber()
+	c.mux.HandleFunc("GET "+protocol.PathStorage, c.serveStorage)
 	return nil
 }
 
@@ -162,6 +172,7 @@ func (c *Coordinator) Run(ctx context.Context) error {
 	g.Go(func() error { return c.noteProgress(ctx) })
 	g.Go(func() error { return c.outputs.watch(ctx) })
 	g.Go(func() error { return c.outputs.forget(ctx, c.assembly) })
+	g.Go(func() error { return c.scrubber.Run(ctx) })
 	g.Go(func() error {
 		if err := server.Serve(c.listener); !errors.Is(err, http.ErrServerClosed) {
 			return err

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"path/filepath"
 	"slices"
 	"time"
@@ -13,6 +14,7 @@ import (
 	"github.com/sheafgrid/sheaf/coordinator/state"
 	"github.com/sheafgrid/sheaf/storage"
 	"github.com/sheafgrid/sheaf/storage/dir"
+	"github.com/sheafgrid/sheaf/storage/reserve"
 	"github.com/sheafgrid/sheaf/storage/segments"
 	"github.com/sheafgrid/sheaf/storage/tiered"
 	"github.com/sheafgrid/sheaf/task"
@@ -28,10 +30,11 @@ type outputs struct {
 	small  *segments.Store
 	large  *dir.Store
 	kept   *collect.Store // stands before large
-	broken chan error     // the first error after which the segments take nothing more
+	disk   *reserve.Disk
+	broken chan error // the first error after which the segments take nothing more
 }
 
-func openOutputs(ctx context.Context, cfg *Config, clock *collect.Clock) (*outputs, error) {
+func openOutputs(ctx context.Context, cfg *Config, clock *collect.Clock, disk *reserve.Disk) (*outputs, error) {
 	small, err := segments.Open(ctx, segments.Config{Path: filepath.Join(cfg.Dir, smallOutputs), Quota: cfg.Quota})
 	if err != nil {
 		return nil, err
@@ -44,7 +47,7 @@ func openOutputs(ctx context.Context, cfg *Config, clock *collect.Clock) (*outpu
 		return nil, errors.Join(err, small.Close())
 	}
 	kept := collect.NewStore(large, clock)
-	return &outputs{Store: tiered.New(small, kept), small: small, large: large, kept: kept, broken: make(chan error, 1)}, nil
+	return &outputs{Store: tiered.New(small, kept), small: small, large: large, kept: kept, disk: disk, broken: make(chan error, 1)}, nil
 }
 
 // Keep reports which of some blobs are not here; the others are kept for a
@@ -66,7 +69,16 @@ func (o *outputs) Keep(ctx context.Context, digests []task.Digest) (missing []ta
 // PutBatch stores small outputs. A disk that fails ends the node: it must not
 // go on as if it could keep what it takes.
 func (o *outputs) PutBatch(ctx context.Context, batch []storage.Small) error {
-	err := o.Store.PutBatch(ctx, batch)
+	bytes := int64(0)
+	for i := range batch {
+		bytes += int64(len(batch[i].Bytes))
+	}
+	release, err := o.disk.Take(1, bytes) // small ones share a file
+	if err != nil {
+		return err
+	}
+	defer release()
+	err = o.Store.PutBatch(ctx, batch)
 	if err != nil && ctx.Err() == nil && !errors.Is(err, storage.ErrNoSpace) && !errors.Is(err, storage.ErrMismatch) && !errors.Is(err, storage.ErrTooLarge) {
 		select {
 		case o.broken <- err:
@@ -74,6 +86,16 @@ func (o *outputs) PutBatch(ctx context.Context, batch []storage.Small) error {
 		}
 	}
 	return err
+}
+
+// Put stores one output.
+func (o *outputs) Put(ctx context.Context, digest task.Digest, size int64, r io.Reader) error {
+	release, err := o.disk.Take(1, max(size, 0))
+	if err != nil {
+		return err
+	}
+	defer release()
+	return o.Store.Put(ctx, digest, size, r)
 }
 
 // watch returns when the outputs can no longer be kept, or ctx ends.

@@ -2,6 +2,7 @@ package main
 
 import (
 	"crypto/rand"
+	"errors"
 	"fmt"
 	"log/slog"
 	"net/url"
@@ -28,6 +29,8 @@ type coordinatorCommand struct {
 	Token     string     `help:"The cluster's join token, from the file join-token of a member's data folder. Not needed while everything is on loopback." env:"SHEAF_JOIN_TOKEN" placeholder:"TOKEN"`
 	Publisher []task.Key `help:"With --bootstrap: only these accounts may publish. Default: anyone." placeholder:"KEY"`
 	Quota     int64      `help:"Bytes for inputs, and for outputs, each; 0: no limit." default:"0" placeholder:"BYTES"`
+	Reserve   sizeFlag   `help:"Space of the disk that uploads leave free, for the log and everything else, such as 2GiB; a plain number is MiB. Default: 1GiB." default:"1024" placeholder:"SIZE"`
+	Scrub     sizeFlag   `help:"How much of the stored blobs is read per second in search of damage; a plain number is MiB, 0 switches it off. Default: 4 MiB." default:"4" placeholder:"SIZE"`
 	Verbose   bool       `help:"Log what Raft does, too." short:"v"`
 }
 
@@ -62,7 +65,7 @@ func (c *coordinatorCommand) Run(a *app) error {
 	log := slog.New(slog.NewTextHandler(a.stderr, &slog.HandlerOptions{Level: level}))
 	cfg := coordinator.Config{
 		Dir: c.Data, Listen: c.Listen, Raft: c.Raft, Advertise: c.Advertise, Name: task.NodeID(c.Name),
-		Join: c.Join, Replace: task.NodeID(c.Replace), Token: c.Token, Quota: c.Quota, Logger: log,
+		Join: c.Join, Replace: task.NodeID(c.Replace), Token: c.Token, Quota: c.Quota, Reserve: int64(c.Reserve), Scrub: int64(c.Scrub), Logger: log,
 	}
 	if err := c.check(); err != nil {
 		return err
@@ -104,6 +107,9 @@ func (c *coordinatorCommand) check() error {
 	}
 	if c.Quota < 0 {
 		return failure{fmt.Errorf("--quota %d: want a number of bytes, or 0 for no limit", c.Quota), exitUsage}
+	}
+	if c.Reserve > 1<<50 || c.Scrub > 1<<40 {
+		return failure{errors.New("--reserve or --scrub: want a size like 2GiB"), exitUsage}
 	}
 	return ownFolder(c.Data, clientMark, "a volunteer's client")
 }

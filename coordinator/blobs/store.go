@@ -199,17 +199,21 @@ func (s *Store) spread(ctx context.Context, what string, have int, push func(con
 	return nil
 }
 
-// Open returns a blob for reading, fetched from a peer if this node lacks it.
+// Open returns a blob for reading, fetched from a peer if this node lacks it,
+// or if a part of it turns out to be damaged while ctx lasts.
 func (s *Store) Open(ctx context.Context, area Area, digest task.Digest) (storage.Blob, error) {
 	local := s.local[area]
 	b, err := local.Open(ctx, digest)
-	if err == nil || !errors.Is(err, storage.ErrNotFound) && !errors.Is(err, storage.ErrCorrupt) {
-		return b, err
+	if errors.Is(err, storage.ErrNotFound) || errors.Is(err, storage.ErrCorrupt) {
+		if err := s.repair(ctx, area, digest, err); err != nil {
+			return nil, err
+		}
+		b, err = local.Open(ctx, digest)
 	}
-	if err := s.repair(ctx, area, digest, err); err != nil {
+	if err != nil {
 		return nil, err
 	}
-	return local.Open(ctx, digest)
+	return s.repairing(ctx, area, digest, b), nil
 }
 
 // repair fetches a blob from the first peer that has it whole.

@@ -10,6 +10,7 @@ import (
 
 	"github.com/sheafgrid/sheaf/coordinator/state"
 	"github.com/sheafgrid/sheaf/internal/pace"
+	"github.com/sheafgrid/sheaf/storage"
 	"github.com/sheafgrid/sheaf/task"
 )
 
@@ -25,10 +26,11 @@ type Node interface {
 	View(fn func(*state.State))
 }
 
-// Blobs reads sheaves, indexes and lists, from peers where need be.
+// Blobs reads indexes, lists and packs, from peers where need be.
 type Blobs interface {
 	ReadPublic(ctx context.Context, digest task.Digest, limit int64) ([]byte, error)
 	ReadOutput(ctx context.Context, digest task.Digest, limit int64) ([]byte, error)
+	OpenOutput(ctx context.Context, digest task.Digest) (storage.Blob, error)
 }
 
 // Config is what a Collector is made of.

@@ -2,7 +2,7 @@
 //
 // What is referred to follows from the replicated state alone: programs that
 // were published; inputs, indexes and what a reduction reads, while their job
-// runs and for Kept after; sheaves and the outputs they accepted, for good;
+// runs and for Kept after; sheaves, packs and large accepted outputs, for good;
 // outputs that were reported, until their chunk is sealed. Each node walks the
 // state it has applied and deletes from its own stores, so the leader has no
 // part in it, and nodes that are down or behind do it when they can.
@@ -17,13 +17,14 @@
 // that others have only just been promised. A deletion waits for a Put of the
 // same blob, and a Put for a deletion, so what a Put has acknowledged is there.
 //
-// A round during which a sheaf or a list of outputs cannot be read deletes
+// A round during which an index, a pack or a list of outputs cannot be read deletes
 // nothing. A round holds about two bytes of memory for each blob that is
 // referred to, and reads no faster than Config.Pace; for one blob in some
 // thousands, by chance, it takes for referred to what is not, until the process
 // begins anew.
 //
-// Small outputs in segments are not its business: they go with their chunk.
+// Small outputs in segments are not its business: they go when their chunk is
+// sealed, and its pack holds those that were accepted.
 //
 // Run owns its one goroutine, the caller's.
 package collect

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 
 	"github.com/sheafgrid/sheaf/coordinator/state"
 	"github.com/sheafgrid/sheaf/sheaves"
@@ -36,7 +37,7 @@ type live struct {
 // sealed is what sealed chunks refer to.
 type sealed struct {
 	live
-	seen map[task.StageID][]uint64 // a bit for each chunk whose sheaf was read
+	seen map[task.StageID][]uint64 // a bit for each chunk whose pack was read
 }
 
 func (s *sealed) has(stage task.StageID, chunk uint64) bool {
@@ -53,8 +54,8 @@ func (s *sealed) note(stage task.StageID, chunk uint64) {
 	s.seen[stage] = words
 }
 
-// gather finds what the state refers to. Reports are looked at before sheaves:
-// what an attempt's record refers to may pass to its sheaf meanwhile, never the
+// gather finds what the state refers to. Reports are looked at before packs:
+// what an attempt's record refers to may pass to its chunk's pack meanwhile, never the
 // other way.
 func (c *Collector) gather(ctx context.Context, since task.Millis) (*live, error) {
 	l := &live{}
@@ -205,53 +206,80 @@ func (c *Collector) addIndex(ctx context.Context, l *live, x index) error {
 	return nil
 }
 
-// gatherSealed reads the sheaves that were sealed since the last round.
+// gatherSealed adds what was sealed since the last round.
 func (c *Collector) gatherSealed(ctx context.Context) error {
-	type sheaf struct {
-		chunk  uint64
-		digest task.Digest
+	type chunk struct {
+		number      uint64
+		sheaf, pack task.Digest
 	}
 	var stages task.StageID
 	c.node.View(func(s *state.State) { stages = s.Stages() })
 	for stage := task.StageID(1); stage <= stages; stage++ {
 		for from, more := uint64(0), true; more; from += chunksAtOnce {
-			var fresh []sheaf
+			var fresh []chunk
 			c.node.View(func(s *state.State) {
-				more = s.SealedChunks(stage, from, from+chunksAtOnce, func(chunk uint64, digest task.Digest) {
-					if !c.sealed.has(stage, chunk) {
-						fresh = append(fresh, sheaf{chunk, digest})
+				more = s.SealedChunks(stage, from, from+chunksAtOnce, func(number uint64, sheaf, pack task.Digest) {
+					if !c.sealed.has(stage, number) {
+						fresh = append(fresh, chunk{number, sheaf, pack})
 					}
 				})
 			})
 			for _, f := range fresh {
-				if err := c.addSheaf(ctx, f.digest); err != nil {
+				c.sealed.public.add(f.sheaf)
+				if err := c.addPack(ctx, f.pack); err != nil {
 					return err
 				}
-				c.sealed.note(stage, f.chunk)
+				c.sealed.note(stage, f.number)
 			}
 		}
 	}
 	return nil
 }
 
-// addSheaf adds a sheaf and the outputs that it accepted.
-func (c *Collector) addSheaf(ctx context.Context, digest task.Digest) error {
-	c.sealed.public.add(digest)
-	b, err := c.read(ctx, c.blobs.ReadPublic, "sheaf", digest, sheaves.MaxBytes)
+// addPack adds a pack and the large outputs that its lists name.
+func (c *Collector) addPack(ctx context.Context, digest task.Digest) error {
+	if digest.IsZero() {
+		return nil
+	}
+	c.sealed.outputs.add(digest)
+	b, err := c.blobs.OpenOutput(ctx, digest)
+	if err != nil {
+		return fmt.Errorf("pack %s: %w", digest, err)
+	}
+	defer b.Close()
+	x, err := sheaves.ReadPackIndex(b, b.Size())
+	if err != nil {
+		return fmt.Errorf("pack %s: %w", digest, err)
+	}
+	for k := range x.Tasks() {
+		if err := c.addPart(ctx, b, x, k); err != nil {
+			return fmt.Errorf("pack %s: %w", digest, err)
+		}
+	}
+	return c.pacer.Wait(ctx, eachRead)
+}
+
+// addPart adds what the k-th task of a pack left that is not in the pack.
+func (c *Collector) addPart(ctx context.Context, pack storage.Blob, x *sheaves.PackIndex, k uint64) error {
+	at, part := x.Part(k)
+	if part.List == 0 {
+		return nil
+	}
+	if part.List > maxListBytes {
+		return fmt.Errorf("%w: a list of %d bytes", sheaves.ErrBadPack, part.List)
+	}
+	b := make([]byte, part.List)
+	if _, err := pack.ReadAt(b, at); err != nil && !errors.Is(err, io.EOF) {
+		return err
+	}
+	list, err := task.DecodeOutputList(b)
 	if err != nil {
 		return err
 	}
-	s, err := sheaves.Decode(b)
-	if err != nil {
-		return fmt.Errorf("sheaf %s: %w", digest, err)
-	}
-	for i := range s.Tasks {
-		if s.Tasks[i].Fail != 0 {
-			continue
-		}
-		if err := c.addList(ctx, &c.sealed.live, s.Tasks[i].Result.Output); err != nil {
-			return fmt.Errorf("sheaf %s: %w", digest.Short(), err)
+	for _, f := range list {
+		if f.Size > sheaves.MaxPacked {
+			c.sealed.outputs.add(f.Digest)
 		}
 	}
-	return nil
+	return c.pacer.Wait(ctx, len(b))
 }

@@ -341,12 +341,12 @@ func (c *Cluster) Copies(digest task.Digest) (public, outputs int) {
 	return public, outputs
 }
 
-// TakeAway removes a public blob from a node's disk, and returns its bytes.
+// TakeAway removes an output from a node's disk, and returns its bytes.
 func (n *Node) TakeAway(digest task.Digest) []byte {
 	ctx := context.Background()
-	b, err := storage.ReadAll(ctx, n.blobs.Public, digest, storage.MaxBlobSize)
+	b, err := storage.ReadAll(ctx, n.blobs.Outputs, digest, storage.MaxBlobSize)
 	if err == nil {
-		err = n.blobs.Public.Delete(ctx, digest)
+		err = n.blobs.Outputs.Delete(ctx, digest)
 	}
 	if err != nil {
 		panic(err)
@@ -354,9 +354,9 @@ func (n *Node) TakeAway(digest task.Digest) []byte {
 	return b
 }
 
-// PutBack puts a public blob onto a node's disk.
+// PutBack puts an output onto a node's disk.
 func (n *Node) PutBack(b []byte) {
-	if err := n.blobs.Public.Put(context.Background(), task.Sum(b), int64(len(b)), bytes.NewReader(b)); err != nil {
+	if err := n.blobs.Outputs.Put(context.Background(), task.Sum(b), int64(len(b)), bytes.NewReader(b)); err != nil {
 		panic(err)
 	}
 }

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/sheafgrid/sheaf/coordinator/coordinatortest"
+	"github.com/sheafgrid/sheaf/coordinator/state"
 	"github.com/sheafgrid/sheaf/protocol"
 	"github.com/sheafgrid/sheaf/task"
 )
@@ -154,28 +155,33 @@ func TestAcceptedOutputsStay(t *testing.T) {
 	})
 }
 
-// While a sheaf cannot be read, nothing is deleted.
-func TestNothingGoesWhileASheafIsMissing(t *testing.T) {
+// While a pack cannot be read, nothing is deleted.
+func TestNothingGoesWhileAPackIsMissing(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := coordinatortest.New(t, 1)
 		defer c.Stop()
 		p := c.NewPublisher(1, program(t))
 		id := p.Submit(spec(t, 3, 1))
 		work(t, c, id, []*coordinatortest.Host{c.NewHost(1, honest)}, nil)
-		_, sheaves := sealed(t, c, id)
+		sealed(t, c, id)
+		var pack task.Digest
+		c.Leader().State(func(s *state.State) {
+			k, _ := s.Chunk(1, 0)
+			pack = k.Pack
+		})
 		unused := []byte("nobody's")
 		if err := p.Upload(protocol.PathBlobs, unused); err != nil {
 			t.Fatal(err)
 		}
-		kept := c.Nodes[0].TakeAway(sheaves[0])
+		kept := c.Nodes[0].TakeAway(pack)
 		c.Skip(25 * time.Hour)
 		c.NewPublisher(2)
 		if err := c.Nodes[0].Running().CollectBlobs(t.Context()); err == nil {
-			t.Error("a round without a sheaf reports no error")
+			t.Error("a round without a pack reports no error")
 		}
 		wantCopies(t, c, "an unused blob", unused, 1, 0)
 		c.Nodes[0].PutBack(kept)
 		c.CollectBlobs()
-		wantCopies(t, c, "an unused blob, once the sheaf is there", unused, 0, 0)
+		wantCopies(t, c, "an unused blob, once the pack is there", unused, 0, 0)
 	})
 }

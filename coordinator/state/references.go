@@ -48,13 +48,14 @@ func (s *State) ReportedOutputs(from, to uint64, fn func(slot uint64, list task.
 	}
 }
 
-// SealedChunks calls fn for each sealed chunk of a stage with the digest of its
-// sheaf, in the chunks from ≤ chunk < to, and reports whether there are more.
-func (s *State) SealedChunks(stage task.StageID, from, to uint64, fn func(chunk uint64, sheaf task.Digest)) (more bool) {
+// SealedChunks calls fn for each sealed chunk of a stage of which something was
+// kept, in the chunks from ≤ chunk < to, and reports whether there are more. A
+// chunk whose accepted tasks left nothing behind has no pack.
+func (s *State) SealedChunks(stage task.StageID, from, to uint64, fn func(chunk uint64, sheaf, pack task.Digest)) (more bool) {
 	chunks := &s.tasks[stage].chunks
 	for c := from; c < min(to, chunks.Len()); c++ {
 		if k := chunks.At(c); k.Sealed && !k.Sheaf.IsZero() {
-			fn(c, k.Sheaf)
+			fn(c, k.Sheaf, k.Pack)
 		}
 	}
 	return to < chunks.Len()
