@@ -25,7 +25,7 @@ var levels = map[string]int{
 
 	"validation": 1, "wasm": 1, "sheaves": 1, "protocol": 1, "storage": 1, "examples": 1,
 
-	"storage/dir": 2, "storage/reserve": 2, "storage/segments": 2, "storage/memory": 2, "storage/faulty": 2, "storage/storagetest": 2,
+	"storage/dir": 2, "storage/reserve": 2, "storage/partial": 2, "storage/segments": 2, "storage/memory": 2, "storage/faulty": 2, "storage/storagetest": 2,
 	"coordinator/state": 2, "coordinator/schedule": 2, "client/plan": 2, "publisher": 2, "client/sandbox/wasi": 2, "web": 2, "loadgen": 2,
 
 	"storage/tiered": 3, "coordinator/archive": 3, "coordinator/consensus": 3, "coordinator/blobs": 3, "coordinator/collect": 3, "coordinator/scrub": 3, "coordinator/dispatch": 3, "coordinator/sweep": 3, "coordinator/httpapi": 3,

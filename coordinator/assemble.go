@@ -19,6 +19,7 @@ import (
 	"github.com/sheafgrid/sheaf/coordinator/state"
 	"github.com/sheafgrid/sheaf/coordinator/sweep"
 	"github.com/sheafgrid/sheaf/storage"
+	"github.com/sheafgrid/sheaf/storage/partial"
 	"github.com/sheafgrid/sheaf/task"
 	"github.com/sheafgrid/sheaf/web"
 )
@@ -30,10 +31,12 @@ type Parts struct {
 	Raft     consensus.Stores
 	Public   storage.Blobs
 	Outputs  storage.Blobs
-	Collect  *Collected   // the parts of these stores from which unused blobs are deleted; nil: none are
-	Peers    *http.Client // reaches other coordinators
-	Join     string       // URL of a member, for the first start
-	Local    bool         // this node is reached from this machine alone
+	Collect  *Collected                                    // the parts of these stores from which unused blobs are deleted; nil: none are
+	Partial  *partial.Store                                // beginnings of large uploads; nil: none are kept
+	Room     func(bytes int64) (release func(), err error) // on the disk, for those; nil: there is enough
+	Peers    *http.Client                                  // reaches other coordinators
+	Join     string                                        // URL of a member, for the first start
+	Local    bool                                          // this node is reached from this machine alone
 	Timing   consensus.Timing
 	Now      func() int64 // monotonic milliseconds; nil: the process's own
 	Logger   *slog.Logger
@@ -115,7 +118,7 @@ func (a *assembly) openAPI() error {
 	a.sweep = sweep.New(a.node, sweepBlobs{a.blobs}, released, a.parts.Logger)
 	api := httpapi.New(httpapi.Config{
 		Name: a.parts.Identity.Node, Cluster: a.parts.Identity.Cluster, Node: a.node, Exchange: a.dispatch, Archive: released, Public: public, Outputs: outputs,
-		Forward: a.parts.Peers, Pages: pages, Logger: a.parts.Logger,
+		Partial: a.parts.Partial, Room: a.parts.Room, Forward: a.parts.Peers, Pages: pages, Logger: a.parts.Logger,
 	})
 	a.mux = http.NewServeMux()
 	a.mux.HandleFunc("POST "+pathJoin, a.serveJoin)

@@ -26,6 +26,7 @@ import (
 	"github.com/sheafgrid/sheaf/internal/fsutil"
 	"github.com/sheafgrid/sheaf/protocol"
 	"github.com/sheafgrid/sheaf/storage/dir"
+	"github.com/sheafgrid/sheaf/storage/partial"
 	"github.com/sheafgrid/sheaf/storage/reserve"
 	"github.com/sheafgrid/sheaf/task"
 )
@@ -67,6 +68,7 @@ type Coordinator struct {
 	public   *dir.Store
 	outputs  *outputs
 	disk     *reserve.Disk
+	uploads  *partial.Store
 	scrubber *scrub.Scrubber
 	listener net.Listener
 	unlock   func() error
@@ -113,6 +115,9 @@ func (c *Coordinator) open(ctx context.Context) (err error) {
 	if c.outputs, err = openOutputs(ctx, &c.cfg, clock, c.disk); err != nil {
 		return err
 	}
+	if c.uploads, err = partial.Open(filepath.Join(c.cfg.Dir, "uploads")); err != nil {
+		return err
+	}
 	public := collect.NewStore(reserve.NewStore(c.public, c.disk), clock)
 	raft, err := c.openRaft(id)
 	if err != nil {
@@ -122,7 +127,8 @@ func (c *Coordinator) open(ctx context.Context) (err error) {
 		return closing(err, raft)
 	}
 	c.assembly, err = assemble(Parts{
-		Identity: id, Raft: raft, Public: public, Outputs: c.outputs, Peers: peers,
+		Identity: id, Raft: raft, Public: public, Outputs: c.outputs, Peers: peers, Partial: c.uploads,
+		Room:    func(bytes int64) (func(), error) { return c.disk.Take(1, bytes) },
 		Collect: &Collected{Public: public, Outputs: c.outputs.kept, Clock: clock, Pace: collectPace},
 		Join:    c.cfg.Join, Local: loopback(c.listener.Addr().String()) && loopback(c.cfg.Raft),
 		Timing: c.cfg.Timing, Now: c.cfg.Now, Logger: c.cfg.Logger,
@@ -173,6 +179,7 @@ func (c *Coordinator) Run(ctx context.Context) error {
 	g.Go(func() error { return c.outputs.watch(ctx) })
 	g.Go(func() error { return c.outputs.forget(ctx, c.assembly) })
 	g.Go(func() error { return c.scrubber.Run(ctx) })
+	g.Go(func() error { return c.expireUploads(ctx) })
 	g.Go(func() error {
 		if err := server.Serve(c.listener); !errors.Is(err, http.ErrServerClosed) {
 			return err
@@ -200,6 +207,9 @@ func (c *Coordinator) close() error {
 	}
 	if c.outputs != nil {
 		errs = append(errs, c.outputs.Close())
+	}
+	if c.uploads != nil {
+		errs = append(errs, c.uploads.Close())
 	}
 	if c.listener != nil {
 		if err := c.listener.Close(); !errors.Is(err, net.ErrClosed) {

@@ -55,6 +55,26 @@ func scrubSegments(s *segments.Store) func(context.Context, task.Digest, func(co
 	}
 }
 
+// uploadKept is how long the beginning of an upload is kept that nobody goes on
+// with, by this machine's clock: it is this node's alone.
+const uploadKept = 24 * time.Hour
+
+// expireUploads forgets beginnings of uploads that were given up.
+func (c *Coordinator) expireUploads(ctx context.Context) error {
+	tick := time.NewTicker(time.Hour)
+	defer tick.Stop()
+	for {
+		if err := c.uploads.Expire(time.Now().Add(-uploadKept)); err != nil {
+			c.cfg.Logger.Warn("beginnings of uploads could not be removed; it is tried again in an hour", "error", err)
+		}
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-tick.C:
+		}
+	}
+}
+
 // serveStorage says how this node's disk stands.
 func (c *Coordinator) serveStorage(w http.ResponseWriter, r *http.Request) {
 	v, err := c.Storage(r.Context())

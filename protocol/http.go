@@ -24,6 +24,10 @@ const (
 	HeaderSignature = "Sheaf-Signature" // SignUpload or SignRead, base64url
 	HeaderTime      = "Sheaf-Time"      // cluster time of a signed reading
 	HeaderSize      = "Sheaf-Size"      // bytes of an upload before compression
+	HeaderOffset    = "Sheaf-Offset"    // the byte from which on a part of an upload follows, or should; or OffsetUnknown
+
+	// OffsetUnknown asks how much of an upload has arrived.
+	OffsetUnknown = "?"
 
 	ContentType = "application/x-sheaf" // of frames
 )

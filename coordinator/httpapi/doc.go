@@ -21,6 +21,7 @@ import (
 	"github.com/sheafgrid/sheaf/protocol"
 	"github.com/sheafgrid/sheaf/sheaves"
 	"github.com/sheafgrid/sheaf/storage"
+	"github.com/sheafgrid/sheaf/storage/partial"
 	"github.com/sheafgrid/sheaf/task"
 	"github.com/sheafgrid/sheaf/web"
 )
@@ -70,7 +71,9 @@ type Config struct {
 	Archive  Archive
 	Public   Store
 	Outputs  Store
-	Forward  *http.Client // reaches the leader
+	Partial  *partial.Store                                // beginnings of large uploads; nil: none are kept
+	Room     func(bytes int64) (release func(), err error) // sets space aside for them; nil: there is enough
+	Forward  *http.Client                                  // reaches the leader
 	Pages    *web.Pages
 	Logger   *slog.Logger
 }

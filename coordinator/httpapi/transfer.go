@@ -13,6 +13,7 @@ import (
 	"github.com/sheafgrid/sheaf/coordinator/state"
 	"github.com/sheafgrid/sheaf/protocol"
 	"github.com/sheafgrid/sheaf/storage"
+	"github.com/sheafgrid/sheaf/storage/partial"
 	"github.com/sheafgrid/sheaf/task"
 )
 
@@ -55,7 +56,7 @@ func (s *Server) sendBlob(w http.ResponseWriter, r *http.Request, b storage.Blob
 
 // servePutBlob takes a blob of a publisher's.
 func (s *Server) servePutBlob(w http.ResponseWriter, r *http.Request) {
-	s.put(w, r, s.cfg.Public, func(v view, key task.Key) (most int64, err error) {
+	s.put(w, r, "blobs", s.cfg.Public, func(v view, key task.Key) (most int64, err error) {
 		if !v.MayPublish(key) {
 			return 0, protocol.Refuse(protocol.CodeNotAllowed, "account %s may not publish in this cluster; ask its operator", key)
 		}
@@ -71,7 +72,7 @@ func (s *Server) servePutOutput(w http.ResponseWriter, r *http.Request) {
 		s.fail(w, protocol.Refuse(protocol.CodeMalformed, "want the id of an attempt, got %q", r.PathValue("attempt")))
 		return
 	}
-	s.put(w, r, s.cfg.Outputs, func(v view, key task.Key) (most int64, err error) {
+	s.put(w, r, "outputs", s.cfg.Outputs, func(v view, key task.Key) (most int64, err error) {
 		host, _, known := v.HostByKey(key)
 		a, ok := v.Attempt(task.AttemptID(id))
 		switch {
@@ -102,41 +103,47 @@ type mayUpload func(v view, key task.Key) (most int64, err error)
 
 // put stores an upload. It takes the whole body and answers alike whether the
 // blob was there or not (T3).
-func (s *Server) put(w http.ResponseWriter, r *http.Request, to Store, allowed mayUpload) {
-	err := s.storeUpload(w, r, to, allowed)
+func (s *Server) put(w http.ResponseWriter, r *http.Request, area string, to Store, allowed mayUpload) {
+	status, err := s.storeUpload(w, r, area, to, allowed)
 	if err != nil {
 		s.fail(w, err)
 		return
 	}
-	w.WriteHeader(http.StatusNoContent)
+	w.WriteHeader(status)
 }
 
-func (s *Server) storeUpload(w http.ResponseWriter, r *http.Request, to Store, allowed mayUpload) error {
+func (s *Server) storeUpload(w http.ResponseWriter, r *http.Request, area string, to Store, allowed mayUpload) (status int, err error) {
 	digest, err := task.ParseDigest(r.PathValue("digest"))
 	if err != nil {
-		return protocol.Refuse(protocol.CodeMalformed, "%v", err)
+		return 0, protocol.Refuse(protocol.CodeMalformed, "%v", err)
 	}
 	key, err := task.ParseKey(r.Header.Get(protocol.HeaderKey))
 	if err != nil {
-		return protocol.Refuse(protocol.CodeBadSignature, "an upload needs the header %s: %v", protocol.HeaderKey, err)
+		return 0, protocol.Refuse(protocol.CodeBadSignature, "an upload needs the header %s: %v", protocol.HeaderKey, err)
 	}
 	if !protocol.VerifyUpload(key, s.cfg.Cluster, digest, protocol.DecodeSignature(r.Header.Get(protocol.HeaderSignature))) {
-		return protocol.Refuse(protocol.CodeBadSignature, "the upload is not signed by key %s", key)
+		return 0, protocol.Refuse(protocol.CodeBadSignature, "the upload is not signed by key %s", key)
 	}
 	var most int64
 	s.view(func(v view) { most, err = allowed(v, key) })
 	if err != nil {
-		return err
+		return 0, err
+	}
+	switch offset := r.Header.Get(protocol.HeaderOffset); {
+	case offset == protocol.OffsetUnknown && s.cfg.Partial == nil:
+		return goOnAt(w, 0), nil
+	case offset != "" && s.cfg.Partial != nil:
+		return s.resume(w, r, to, partial.Owner{Area: area, Key: key, Digest: digest}, most)
 	}
 	size, body, done, err := uploadBody(w, r)
 	if err != nil {
-		return err
+		return 0, err
 	}
 	defer done()
 	if size > most {
-		return protocol.Refuse(protocol.CodeTooLarge, "blob %s has %d bytes, at most %d are allowed", digest.Short(), size, most)
+		return 0, protocol.Refuse(protocol.CodeTooLarge, "blob %s has %d bytes, at most %d are allowed", digest.Short(), size, most)
 	}
-	return uploadRefusal(digest, to.Put(r.Context(), digest, size, body))
+	return http.StatusNoContent, uploadRefusal(digest, to.Put(r.Context(), digest, size, body))
 }
 
 // uploadBody is the plain bytes of an upload and how many there are said to be.
