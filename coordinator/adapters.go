@@ -82,7 +82,7 @@ func (b collectBlobs) ReadPublic(ctx context.Context, digest task.Digest, limit 
 }
 
 func (b collectBlobs) ReadOutput(ctx context.Context, digest task.Digest, limit int64) ([]byte, error) {
-	return b.store.ReadAll(ctx, blobs.Outputs, digest, limit)
+	return b.store.Look(ctx, blobs.Outputs, digest, limit)
 }
 
 func (b collectBlobs) OpenOutput(ctx context.Context, digest task.Digest) (storage.Blob, error) {

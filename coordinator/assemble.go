@@ -27,19 +27,21 @@ import (
 // Parts are what a node is put together from. Open makes real ones; tests
 // bring some that live in memory.
 type Parts struct {
-	Identity Identity
-	Raft     consensus.Stores
-	Public   storage.Blobs
-	Outputs  storage.Blobs
-	Collect  *Collected                                    // the parts of these stores from which unused blobs are deleted; nil: none are
-	Partial  *partial.Store                                // beginnings of large uploads; nil: none are kept
-	Room     func(bytes int64) (release func(), err error) // on the disk, for those; nil: there is enough
-	Peers    *http.Client                                  // reaches other coordinators
-	Join     string                                        // URL of a member, for the first start
-	Local    bool                                          // this node is reached from this machine alone
-	Timing   consensus.Timing
-	Now      func() int64 // monotonic milliseconds; nil: the process's own
-	Logger   *slog.Logger
+	Identity                    Identity
+	Raft                        consensus.Stores
+	Public                      storage.Blobs
+	Outputs                     storage.Blobs
+	Shared                      func(area blobs.Area, size int64) bool        // what of these is in a store that all nodes share; nil: nothing
+	Collect                     *Collected                                    // the parts of these stores from which unused blobs are deleted; nil: none are
+	Partial                     *partial.Store                                // beginnings of large uploads; nil: none are kept
+	DirectPublic, DirectOutputs httpapi.Direct                                // where clients may send and read blobs by themselves; nil: nowhere
+	Room                        func(bytes int64) (release func(), err error) // on the disk, for those; nil: there is enough
+	Peers                       *http.Client                                  // reaches other coordinators
+	Join                        string                                        // URL of a member, for the first start
+	Local                       bool                                          // this node is reached from this machine alone
+	Timing                      consensus.Timing
+	Now                         func() int64 // monotonic milliseconds; nil: the process's own
+	Logger                      *slog.Logger
 }
 
 // Collected are stores from which unused blobs are deleted, and the clock by
@@ -82,6 +84,9 @@ func assemble(p Parts) (*assembly, error) {
 	if p.Collect != nil {
 		options = append(options, blobs.WithClock(blobClock{&a.node, p.Collect.Clock}))
 	}
+	if p.Shared != nil {
+		options = append(options, blobs.WithShared(p.Shared))
+	}
 	a.blobs = blobs.New(p.Public, p.Outputs, a.otherVoters, p.Logger, options...)
 	if k := p.Collect; k != nil {
 		a.collect = collect.New(collect.Config{
@@ -118,7 +123,7 @@ func (a *assembly) openAPI() error {
 	a.sweep = sweep.New(a.node, sweepBlobs{a.blobs}, released, a.parts.Logger)
 	api := httpapi.New(httpapi.Config{
 		Name: a.parts.Identity.Node, Cluster: a.parts.Identity.Cluster, Node: a.node, Exchange: a.dispatch, Archive: released, Public: public, Outputs: outputs,
-		Partial: a.parts.Partial, Room: a.parts.Room, Forward: a.parts.Peers, Pages: pages, Logger: a.parts.Logger,
+		DirectPublic: a.parts.DirectPublic, DirectOutputs: a.parts.DirectOutputs, Partial: a.parts.Partial, Room: a.parts.Room, Forward: a.parts.Peers, Pages: pages, Logger: a.parts.Logger,
 	})
 	a.mux = http.NewServeMux()
 	a.mux.HandleFunc("POST "+pathJoin, a.serveJoin)

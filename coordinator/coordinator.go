@@ -28,6 +28,7 @@ import (
 	"github.com/sheafgrid/sheaf/storage/dir"
 	"github.com/sheafgrid/sheaf/storage/partial"
 	"github.com/sheafgrid/sheaf/storage/reserve"
+	"github.com/sheafgrid/sheaf/storage/s3"
 	"github.com/sheafgrid/sheaf/task"
 )
 
@@ -44,6 +45,8 @@ type Config struct {
 	Token     string      // the cluster's join token; needed unless everything is on loopback
 	Quota     int64       // bytes for blobs and for outputs each; 0: no limit
 	Reserve   int64       // bytes of the disk that blobs leave free, for the log and everything else
+	S3        *s3.Config  // the bucket for programs, inputs, sheaves and large outputs; nil: the disks of the nodes
+	S3Hidden  bool        // clients cannot reach the S3 server: coordinators pass blobs on
 	Scrub     int64       // bytes a second that the search for damaged blobs reads; 0: none
 	Timing    consensus.Timing
 	Logger    *slog.Logger
@@ -69,6 +72,7 @@ type Coordinator struct {
 	outputs  *outputs
 	disk     *reserve.Disk
 	uploads  *partial.Store
+	bucket   *bucket // nil: none
 	scrubber *scrub.Scrubber
 	listener net.Listener
 	unlock   func() error
@@ -112,7 +116,11 @@ func (c *Coordinator) open(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	if c.outputs, err = openOutputs(ctx, &c.cfg, clock, c.disk); err != nil {
+	bucket, err := c.openBucket(ctx, id)
+	if err != nil {
+		return err
+	}
+	if c.outputs, err = openOutputs(ctx, &c.cfg, clock, c.disk, bucket.outputs()); err != nil {
 		return err
 	}
 	if c.uploads, err = partial.Open(filepath.Join(c.cfg.Dir, "uploads")); err != nil {
@@ -126,13 +134,20 @@ func (c *Coordinator) open(ctx context.Context) (err error) {
 	if err := checkLog(&c.cfg, id, raft); err != nil {
 		return closing(err, raft)
 	}
-	c.assembly, err = assemble(Parts{
+	parts := Parts{
 		Identity: id, Raft: raft, Public: public, Outputs: c.outputs, Peers: peers, Partial: c.uploads,
 		Room:    func(bytes int64) (func(), error) { return c.disk.Take(1, bytes) },
 		Collect: &Collected{Public: public, Outputs: c.outputs.kept, Clock: clock, Pace: collectPace},
 		Join:    c.cfg.Join, Local: loopback(c.listener.Addr().String()) && loopback(c.cfg.Raft),
 		Timing: c.cfg.Timing, Now: c.cfg.Now, Logger: c.cfg.Logger,
-	})
+	}
+	if bucket != nil {
+		parts.Public, parts.Shared, parts.Collect = bucket.public, inBucket, nil
+		if !c.cfg.S3Hidden {
+			parts.DirectPublic, parts.DirectOutputs = bucket.public, bucket.large
+		}
+	}
+	c.assembly, err = assemble(parts)
 	if err != nil {
 		return closing(err, raft)
 	}
@@ -207,6 +222,10 @@ func (c *Coordinator) close() error {
 	}
 	if c.outputs != nil {
 		errs = append(errs, c.outputs.Close())
+	}
+	if c.bucket != nil {
+		c.bucket.public.Close()
+		c.bucket.large.Close()
 	}
 	if c.uploads != nil {
 		errs = append(errs, c.uploads.Close())

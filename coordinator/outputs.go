@@ -29,12 +29,13 @@ type outputs struct {
 	*tiered.Store
 	small  *segments.Store
 	large  *dir.Store
-	kept   *collect.Store // stands before large
+	kept   *collect.Store // stands before large; nil: large ones are in a bucket
+	bucket storage.Blobs  // then
 	disk   *reserve.Disk
 	broken chan error // the first error after which the segments take nothing more
 }
 
-func openOutputs(ctx context.Context, cfg *Config, clock *collect.Clock, disk *reserve.Disk) (*outputs, error) {
+func openOutputs(ctx context.Context, cfg *Config, clock *collect.Clock, disk *reserve.Disk, bucket storage.Blobs) (*outputs, error) {
 	small, err := segments.Open(ctx, segments.Config{Path: filepath.Join(cfg.Dir, smallOutputs), Quota: cfg.Quota})
 	if err != nil {
 		return nil, err
@@ -45,6 +46,9 @@ func openOutputs(ctx context.Context, cfg *Config, clock *collect.Clock, disk *r
 	large, err := dir.Open(ctx, dir.Config{Path: filepath.Join(cfg.Dir, string(blobs.Outputs)), Quota: cfg.Quota})
 	if err != nil {
 		return nil, errors.Join(err, small.Close())
+	}
+	if bucket != nil {
+		return &outputs{Store: tiered.New(small, bucket), small: small, large: large, bucket: bucket, disk: disk, broken: make(chan error, 1)}, nil
 	}
 	kept := collect.NewStore(large, clock)
 	return &outputs{Store: tiered.New(small, kept), small: small, large: large, kept: kept, disk: disk, broken: make(chan error, 1)}, nil
@@ -63,7 +67,19 @@ func (o *outputs) Keep(ctx context.Context, digests []task.Digest) (missing []ta
 			large = append(large, d)
 		}
 	}
-	return o.kept.Keep(ctx, large)
+	if o.kept != nil {
+		return o.kept.Keep(ctx, large)
+	}
+	for _, d := range large {
+		ok, err := o.bucket.Has(ctx, d)
+		if err != nil {
+			return nil, err
+		}
+		if !ok {
+			missing = append(missing, d)
+		}
+	}
+	return missing, nil
 }
 
 // PutBatch stores small outputs. A disk that fails ends the node: it must not
@@ -79,7 +95,7 @@ func (o *outputs) PutBatch(ctx context.Context, batch []storage.Small) error {
 	}
 	defer release()
 	err = o.Store.PutBatch(ctx, batch)
-	if err != nil && ctx.Err() == nil && !errors.Is(err, storage.ErrNoSpace) && !errors.Is(err, storage.ErrMismatch) && !errors.Is(err, storage.ErrTooLarge) {
+	if err != nil && ctx.Err() == nil && !errors.Is(err, storage.ErrNoSpace) && !errors.Is(err, storage.ErrUnavailable) && !errors.Is(err, storage.ErrMismatch) && !errors.Is(err, storage.ErrTooLarge) {
 		select {
 		case o.broken <- err:
 		default:

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/sheafgrid/sheaf/coordinator/blobs"
+	"github.com/sheafgrid/sheaf/coordinator/collect"
 	"github.com/sheafgrid/sheaf/coordinator/scrub"
 	"github.com/sheafgrid/sheaf/protocol"
 	"github.com/sheafgrid/sheaf/storage"
@@ -25,13 +26,15 @@ func (c *Coordinator) newScrubber() *scrub.Scrubber {
 	repair := func(area blobs.Area) func(context.Context, task.Digest) error {
 		return func(ctx context.Context, d task.Digest) error { return c.assembly.blobs.Repair(ctx, area, d) }
 	}
+	areas := []scrub.Area{{Name: smallOutputs, Scrub: scrubSegments(c.outputs.small), Repair: repair(blobs.Outputs)}}
+	if c.bucket == nil { // what is in one is its server's to keep whole
+		areas = append(areas,
+			scrub.Area{Name: string(blobs.Public), Scrub: c.public.Scrub, Repair: repair(blobs.Public)},
+			scrub.Area{Name: string(blobs.Outputs), Scrub: c.outputs.large.Scrub, Repair: repair(blobs.Outputs)})
+	}
 	return scrub.New(scrub.Config{
-		Areas: []scrub.Area{
-			{Name: string(blobs.Public), Scrub: c.public.Scrub, Repair: repair(blobs.Public)},
-			{Name: string(blobs.Outputs), Scrub: c.outputs.large.Scrub, Repair: repair(blobs.Outputs)},
-			{Name: smallOutputs, Scrub: scrubSegments(c.outputs.small), Repair: repair(blobs.Outputs)},
-		},
-		Pace: c.cfg.Scrub, Pause: scrubPause, Path: filepath.Join(c.cfg.Dir, "scrub.json"), Logger: c.cfg.Logger,
+		Areas: areas,
+		Pace:  c.cfg.Scrub, Pause: scrubPause, Path: filepath.Join(c.cfg.Dir, "scrub.json"), Logger: c.cfg.Logger,
 	})
 }
 
@@ -90,7 +93,9 @@ func (c *Coordinator) serveStorage(w http.ResponseWriter, r *http.Request) {
 func (c *Coordinator) Storage(ctx context.Context) (protocol.StorageView, error) {
 	v := protocol.StorageView{Node: c.parts.Identity.Node, Reserve: c.disk.Floor()}
 	public, err := c.public.Usage(ctx)
-	outputs, err2 := c.outputs.Usage(ctx)
+	outputs, err2 := c.outputs.large.Usage(ctx)
+	small := c.outputs.small.Usage()
+	outputs.Blobs, outputs.Bytes, outputs.Quota = outputs.Blobs+small.Blobs, outputs.Bytes+small.Bytes, outputs.Quota+small.Quota
 	free, err3 := c.disk.Free()
 	if err := errors.Join(err, err2, err3); err != nil {
 		return v, err
@@ -98,7 +103,13 @@ func (c *Coordinator) Storage(ctx context.Context) (protocol.StorageView, error)
 	v.Free = free
 	v.Public = protocol.UsageView{Blobs: public.Blobs, Bytes: public.Bytes, Quota: public.Quota}
 	v.Outputs = protocol.UsageView{Blobs: outputs.Blobs, Bytes: outputs.Bytes, Quota: outputs.Quota}
-	s, k := c.scrubber.Report(), c.collect.Report()
+	if c.bucket != nil {
+		v.Bucket = c.cfg.S3.Name()
+	}
+	s, k := c.scrubber.Report(), collect.Report{}
+	if c.collect != nil {
+		k = c.collect.Report()
+	}
 	v.Scrub = protocol.ScrubView{
 		Laps: s.Laps, Blobs: s.Blobs, Bytes: s.Bytes, Damaged: s.Damaged, Repaired: s.Repaired, Lost: s.Lost,
 		Area: s.Area, Percent: int(s.At[0]) * 100 / 256, Pace: c.cfg.Scrub,

@@ -9,9 +9,10 @@ const PathStorage = "/v1/storage"
 // with its process.
 type StorageView struct {
 	Node    task.NodeID `json:"node"`
-	Free    int64       `json:"free_bytes"`    // on the disk
-	Reserve int64       `json:"reserve_bytes"` // below which uploads are refused
-	Public  UsageView   `json:"public"`        // programs, inputs, indexes, sheaves
+	Free    int64       `json:"free_bytes"`       // on the disk
+	Reserve int64       `json:"reserve_bytes"`    // below which uploads are refused
+	Bucket  string      `json:"bucket,omitempty"` // where blobs are that are not on the nodes' disks
+	Public  UsageView   `json:"public"`           // programs, inputs, indexes, sheaves
 	Outputs UsageView   `json:"outputs"`
 	Scrub   ScrubView   `json:"scrub"`
 	Collect CollectView `json:"collect"`

@@ -94,8 +94,14 @@ func (u *upload) send(ctx context.Context) error {
 		return err
 	}
 	var last error
+	tried := false
 	for begun := int64(-1); ; {
-		at, err := u.where(ctx)
+		at, elsewhere, err := u.where(ctx)
+		if err == nil && elsewhere != "" && !tried {
+			if tried = true; u.direct(ctx, elsewhere) {
+				return nil
+			}
+		}
 		switch {
 		case err != nil && last != nil:
 			return last // it says more than that nobody answers now
@@ -118,33 +124,40 @@ func (u *upload) send(ctx context.Context) error {
 	}
 }
 
-// where asks from which byte on the coordinator lacks the blob.
-func (u *upload) where(ctx context.Context) (int64, error) {
+// where asks from which byte on the coordinator lacks the blob. It may name
+// another place to send all of it to.
+func (u *upload) where(ctx context.Context) (at int64, elsewhere string, err error) {
 	ctx, cancel := context.WithTimeoutCause(ctx, stallTimeout, errStalled)
 	defer cancel()
 	req, err := http.NewRequestWithContext(ctx, http.MethodPut, u.url, http.NoBody)
 	if err != nil {
-		return 0, &ownError{err}
+		return 0, "", &ownError{err}
 	}
 	req.Header = u.header.Clone()
 	req.Header.Del("Content-Encoding")
 	req.Header.Set(protocol.HeaderOffset, protocol.OffsetUnknown)
+	req.Header.Set(protocol.HeaderDirect, protocol.DirectWanted)
 	resp, err := u.remote.roundTrip(u.base, req)
 	if err != nil {
-		return 0, err
+		return 0, "", err
 	}
 	defer drain(resp.Body)
 	if resp.StatusCode != http.StatusAccepted {
 		if resp.StatusCode/100 == 2 {
-			return 0, fmt.Errorf("%w from %s: it does not say where to go on with an upload", ErrMalformed, u.base)
+			return 0, "", fmt.Errorf("%w from %s: it does not say where to go on with an upload", ErrMalformed, u.base)
 		}
-		return 0, refusal(u.base, resp)
+		return 0, "", refusal(u.base, resp)
 	}
-	at, err := strconv.ParseInt(resp.Header.Get(protocol.HeaderOffset), 10, 64)
+	at, err = strconv.ParseInt(resp.Header.Get(protocol.HeaderOffset), 10, 64)
 	if err != nil || at < 0 || at > u.size {
-		return 0, fmt.Errorf("%w from %s: an upload of %d bytes should go on at %q", ErrMalformed, u.base, u.size, clip(resp.Header.Get(protocol.HeaderOffset)))
+		return 0, "", fmt.Errorf("%w from %s: an upload of %d bytes should go on at %q", ErrMalformed, u.base, u.size, clip(resp.Header.Get(protocol.HeaderOffset)))
 	}
-	return at, nil
+	return at, resp.Header.Get(protocol.HeaderUploadURL), nil
+}
+
+// settleTime is how long a coordinator may take to store what has arrived.
+func (u *upload) settleTime() time.Duration {
+	return settleTimeout + time.Duration(u.size/settleRate)*time.Second
 }
 
 // part sends the blob from a byte on, and reports whether all of it is stored.
@@ -160,7 +173,7 @@ func (u *upload) part(ctx context.Context, at int64, offset string) (whole bool,
 	ctx, dog, stop := watch(ctx, stallTimeout)
 	defer stop()
 	left := u.size - at
-	settle := settleTimeout + time.Duration(u.size/settleRate)*time.Second
+	settle := u.settleTime()
 	plain := &plainReader{r: io.LimitReader(content, left), left: left, dog: dog, settle: settle}
 	body := io.Reader(plain)
 	if u.compress && left > 0 {

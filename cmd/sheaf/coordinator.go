@@ -30,6 +30,7 @@ type coordinatorCommand struct {
 	Publisher []task.Key `help:"With --bootstrap: only these accounts may publish. Default: anyone." placeholder:"KEY"`
 	Quota     int64      `help:"Bytes for inputs, and for outputs, each; 0: no limit." default:"0" placeholder:"BYTES"`
 	Reserve   sizeFlag   `help:"Space of the disk that uploads leave free, for the log and everything else, such as 2GiB; a plain number is MiB. Default: 1GiB." default:"1024" placeholder:"SIZE"`
+	S3        s3Flags    `embed:"" prefix:"s3-"`
 	Scrub     sizeFlag   `help:"How much of the stored blobs is read per second in search of damage; a plain number is MiB, 0 switches it off. Default: 4 MiB." default:"4" placeholder:"SIZE"`
 	Verbose   bool       `help:"Log what Raft does, too." short:"v"`
 }
@@ -68,6 +69,11 @@ func (c *coordinatorCommand) Run(a *app) error {
 		Join: c.Join, Replace: task.NodeID(c.Replace), Token: c.Token, Quota: c.Quota, Reserve: int64(c.Reserve), Scrub: int64(c.Scrub), Logger: log,
 	}
 	if err := c.check(); err != nil {
+		return err
+	}
+	cfg.S3Hidden = c.S3.Hidden
+	var err error
+	if cfg.S3, err = c.S3.config(); err != nil {
 		return err
 	}
 	if c.Bootstrap {

@@ -27,6 +27,12 @@ type Option func(*Store)
 // blobs.
 func WithClock(c Clock) Option { return func(s *Store) { s.clock = c } }
 
+// WithShared says which blobs, by their size, are in a store that all nodes
+// share, and that keeps them safe by itself: putting them there is enough.
+func WithShared(shared func(area Area, size int64) bool) Option {
+	return func(s *Store) { s.shared = shared }
+}
+
 type timeKey struct{}
 
 // stamped notes that blobs are asked for now. Requests to peers made with the

@@ -75,6 +75,12 @@ func (s *Store) keep(ctx context.Context, area Area, want []task.Digest) error {
 	if err != nil {
 		return err
 	}
+	if s.shared(area, 0) {
+		if len(missing) > 0 {
+			return fmt.Errorf("blob %s: %w", missing[0], storage.ErrNotFound)
+		}
+		return nil
+	}
 	for _, d := range missing {
 		if err := s.repair(ctx, area, d, fmt.Errorf("blob %s: %w", d, storage.ErrNotFound)); err != nil {
 			return err
@@ -89,6 +95,16 @@ func (s *Store) keep(ctx context.Context, area Area, want []task.Digest) error {
 		}
 		return err
 	})
+}
+
+// Look returns a whole blob of at most limit bytes, this node's or a peer's. It
+// keeps no copy of a peer's.
+func (s *Store) Look(ctx context.Context, area Area, digest task.Digest, limit int64) ([]byte, error) {
+	b, err := storage.ReadAll(ctx, s.local[area], digest, limit)
+	if errors.Is(err, storage.ErrNotFound) || errors.Is(err, storage.ErrCorrupt) {
+		return s.fetch(ctx, area, digest, limit)
+	}
+	return b, err
 }
 
 // send puts a blob of this node onto a peer.

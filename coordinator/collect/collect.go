@@ -120,6 +120,9 @@ func (c *Collector) collect(ctx context.Context, since task.Millis) (Deleted, er
 		return Deleted{}, fmt.Errorf("what is in use is not known: %w", err)
 	}
 	public, err := c.public.collect(ctx, since, func(d task.Digest) bool { return l.public.has(d) || c.sealed.public.has(d) })
+	if !l.reports {
+		return public, err
+	}
 	outputs, err2 := c.outputs.collect(ctx, since, func(d task.Digest) bool { return l.outputs.has(d) || c.sealed.outputs.has(d) })
 	return Deleted{public.Blobs + outputs.Blobs, public.Bytes + outputs.Bytes}, errors.Join(err, err2)
 }

@@ -32,6 +32,7 @@ var emptyOutputs = task.OutputList{}.Digest()
 // round. What sealed chunks refer to stays, and is gathered once.
 type live struct {
 	public, outputs set
+	reports         bool // those of unsealed chunks are among outputs
 }
 
 // sealed is what sealed chunks refer to.
@@ -54,13 +55,28 @@ func (s *sealed) note(stage task.StageID, chunk uint64) {
 	s.seen[stage] = words
 }
 
-// gather finds what the state refers to. Reports are looked at before packs:
+// gather finds what the state refers to. The lists of reports are read only
+// where there is something among the outputs that may be deleted: mostly all of
+// them are small, or in packs. Reports are looked at before packs:
 // what an attempt's record refers to may pass to its chunk's pack meanwhile, never the
 // other way.
 func (c *Collector) gather(ctx context.Context, since task.Millis) (*live, error) {
 	l := &live{}
+	if err := c.gatherSealed(ctx); err != nil {
+		return nil, err
+	}
+	unknown, err := c.outputs.hasUnasked(ctx, since, c.sealed.outputs.has)
+	if err != nil {
+		return nil, err
+	}
 	for _, step := range []func(context.Context, *live) error{
-		c.gatherReports,
+		func(ctx context.Context, l *live) error {
+			if !unknown {
+				return nil
+			}
+			l.reports = true
+			return c.gatherReports(ctx, l)
+		},
 		func(ctx context.Context, l *live) error { return c.gatherJobs(ctx, l, since) },
 		func(ctx context.Context, _ *live) error { return c.gatherSealed(ctx) },
 	} {

@@ -3,6 +3,7 @@ package collect
 import (
 	"context"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"io"
 	"sync"
@@ -107,6 +108,37 @@ func (s *Store) collect(ctx context.Context, since task.Millis, live func(task.D
 	})
 	s.forget(since)
 	return gone, err
+}
+
+// errFound ends a search.
+var errFound = errors.New("found")
+
+// hasUnasked reports whether there is a blob that collect would delete.
+func (s *Store) hasUnasked(ctx context.Context, since task.Millis, live func(task.Digest) bool) (bool, error) {
+	if s.clock.began > since {
+		return false, nil
+	}
+	err := s.List(ctx, func(d task.Digest, _ int64) error {
+		if live(d) || s.askedSince(d, since) {
+			return nil
+		}
+		return errFound
+	})
+	if errors.Is(err, errFound) {
+		return true, nil
+	}
+	if err == nil {
+		s.forget(since)
+	}
+	return false, err
+}
+
+func (s *Store) askedSince(d task.Digest, since task.Millis) bool {
+	sh := &s.shards[d[0]]
+	sh.mu.Lock()
+	defer sh.mu.Unlock()
+	at, ok := sh.asked[key(d)]
+	return ok && at > since
 }
 
 func (s *Store) deleteUnasked(ctx context.Context, d task.Digest, since task.Millis) (bool, error) {

@@ -152,6 +152,8 @@ func blobRefusal(what string, digest task.Digest, err error) error {
 		return protocol.Refuse(protocol.CodeMissingBlob, "%s %s was not uploaded; upload it and send the request again", what, digest.Short())
 	case errors.Is(err, storage.ErrTooLarge):
 		return protocol.Refuse(protocol.CodeTooLarge, "%s %s: %v", what, digest.Short(), err)
+	case errors.Is(err, storage.ErrUnavailable):
+		return outOfReach(what, digest, err)
 	}
 	return fmt.Errorf("%s %s: %w", what, digest, err)
 }

@@ -64,18 +64,19 @@ type Store interface {
 
 // Config is what a Server is made of.
 type Config struct {
-	Name     task.NodeID
-	Cluster  task.ClusterID // as the node knows it from its own files, before its state has caught up
-	Node     Node
-	Exchange Exchanger
-	Archive  Archive
-	Public   Store
-	Outputs  Store
-	Partial  *partial.Store                                // beginnings of large uploads; nil: none are kept
-	Room     func(bytes int64) (release func(), err error) // sets space aside for them; nil: there is enough
-	Forward  *http.Client                                  // reaches the leader
-	Pages    *web.Pages
-	Logger   *slog.Logger
+	Name                        task.NodeID
+	Cluster                     task.ClusterID // as the node knows it from its own files, before its state has caught up
+	Node                        Node
+	Exchange                    Exchanger
+	Archive                     Archive
+	Public                      Store
+	Outputs                     Store
+	Partial                     *partial.Store                                // beginnings of large uploads; nil: none are kept
+	Room                        func(bytes int64) (release func(), err error) // sets space aside for them; nil: there is enough
+	DirectPublic, DirectOutputs Direct                                        // where clients may send and read blobs by themselves; nil: nowhere
+	Forward                     *http.Client                                  // reaches the leader
+	Pages                       *web.Pages
+	Logger                      *slog.Logger
 }
 
 // Server answers HTTP requests.

@@ -24,16 +24,25 @@ func (s *Server) resume(w http.ResponseWriter, r *http.Request, to Store, o part
 	}
 	if r.Header.Get(protocol.HeaderOffset) == protocol.OffsetUnknown {
 		n, err := s.cfg.Partial.Length(o)
+		if n == 0 && err == nil {
+			s.offerDirect(w, r, o)
+		}
 		return goOnAt(w, n), err
 	}
 	offset, err := strconv.ParseInt(r.Header.Get(protocol.HeaderOffset), 10, 64)
 	if err != nil || offset < 0 || offset > o.Size {
 		return 0, protocol.Refuse(protocol.CodeMalformed, "the header %s says %q; want a byte of the blob, or %s", protocol.HeaderOffset, r.Header.Get(protocol.HeaderOffset), protocol.OffsetUnknown)
 	}
+	if r.Header.Get(protocol.HeaderDirect) == protocol.DirectSent {
+		return http.StatusNoContent, s.acceptDirect(r, o)
+	}
+	var refused *protocol.Error
 	length, err := s.appendPart(w, r, o, offset)
 	switch {
 	case errors.Is(err, partial.ErrOffset), errors.Is(err, partial.ErrTakenOver):
 		return 0, &protocol.Error{Code: protocol.CodeOverloaded, Text: fmt.Sprintf("%v; ask where to go on", err), RetryMillis: 100}
+	case errors.As(err, &refused):
+		return 0, refused
 	case err != nil:
 		return 0, uploadRefusal(o.Digest, err)
 	case length < o.Size:
@@ -54,7 +63,10 @@ func goOnAt(w http.ResponseWriter, offset int64) (status int) {
 }
 
 func (s *Server) appendPart(w http.ResponseWriter, r *http.Request, o partial.Owner, offset int64) (length int64, err error) {
-	if offset < o.Size && s.cfg.Room != nil {
+	if offset == o.Size { // all has arrived before, and is only to be stored
+		return s.cfg.Partial.Length(o)
+	}
+	if s.cfg.Room != nil {
 		release, err := s.cfg.Room(o.Size - offset)
 		if err != nil {
 			return 0, err

@@ -30,6 +30,9 @@ func (s *Server) serveBlob(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	defer b.Close()
+	if s.sendDirect(w, r, b, digest) {
+		return
+	}
 	w.Header().Set("Cache-Control", "public, max-age=31536000, immutable")
 	s.sendBlob(w, r, b, digest)
 }
@@ -39,10 +42,19 @@ func readRefusal(what string, digest task.Digest, err error) error {
 	if errors.Is(err, storage.ErrNoSpace) {
 		return protocol.Refuse(protocol.CodeNoSpace, "%s %s is at another coordinator, and this one has no room to fetch it; ask another one", what, digest)
 	}
+	if errors.Is(err, storage.ErrUnavailable) {
+		return outOfReach(what, digest, err)
+	}
 	if errors.Is(err, storage.ErrNotFound) {
 		return protocol.Refuse(protocol.CodeNotFound, "there is no %s %s here", what, digest)
 	}
 	return fmt.Errorf("%s %s: %w", what, digest, err)
+}
+
+// outOfReach asks to come back later: the server that the blobs are on does not
+// answer.
+func outOfReach(what string, digest task.Digest, err error) error {
+	return &protocol.Error{Code: protocol.CodeOverloaded, Text: fmt.Sprintf("%s %s cannot be reached at the moment: %v", what, digest.Short(), err), RetryMillis: 2000}
 }
 
 // sendBlob sends bytes that somebody else wrote: never to be shown by a
@@ -56,7 +68,7 @@ func (s *Server) sendBlob(w http.ResponseWriter, r *http.Request, b storage.Blob
 
 // servePutBlob takes a blob of a publisher's.
 func (s *Server) servePutBlob(w http.ResponseWriter, r *http.Request) {
-	s.put(w, r, "blobs", s.cfg.Public, func(v view, key task.Key) (most int64, err error) {
+	s.put(w, r, areaPublic, s.cfg.Public, func(v view, key task.Key) (most int64, err error) {
 		if !v.MayPublish(key) {
 			return 0, protocol.Refuse(protocol.CodeNotAllowed, "account %s may not publish in this cluster; ask its operator", key)
 		}
@@ -72,7 +84,7 @@ func (s *Server) servePutOutput(w http.ResponseWriter, r *http.Request) {
 		s.fail(w, protocol.Refuse(protocol.CodeMalformed, "want the id of an attempt, got %q", r.PathValue("attempt")))
 		return
 	}
-	s.put(w, r, "outputs", s.cfg.Outputs, func(v view, key task.Key) (most int64, err error) {
+	s.put(w, r, areaOutputs, s.cfg.Outputs, func(v view, key task.Key) (most int64, err error) {
 		host, _, known := v.HostByKey(key)
 		a, ok := v.Attempt(task.AttemptID(id))
 		switch {
@@ -97,6 +109,12 @@ func (v view) maxOutput(a *state.Attempt) int64 {
 	}
 	return int64(spec.Limits.Output)
 }
+
+// Areas of blobs, for uploads in parts.
+const (
+	areaPublic  = "blobs"
+	areaOutputs = "outputs"
+)
 
 // mayUpload says how many bytes a key may upload, or why none.
 type mayUpload func(v view, key task.Key) (most int64, err error)

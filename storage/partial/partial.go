@@ -48,6 +48,9 @@ type Owner struct {
 	Size   int64 // of the whole blob, in bytes
 }
 
+// ID names the upload, and says nothing about it.
+func (o Owner) ID() string { return o.name() }
+
 // name is the file of an upload.
 func (o Owner) name() string {
 	b := append([]byte("sheaf partial 1\n"+o.Area+"\n"), o.Key[:]...)

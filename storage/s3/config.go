@@ -47,6 +47,11 @@ func ReadKeys(path string) (Keys, error) {
 	return Keys{lines[0], lines[1]}, nil
 }
 
+// Name names the bucket and its server, without its keys.
+func (c Config) Name() string {
+	return strings.TrimSuffix(strings.TrimSuffix(c.Endpoint, "/")+"/"+c.Bucket+"/"+c.Prefix, "/")
+}
+
 var (
 	bucketName = regexp.MustCompile(`^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$`)
 	prefixName = regexp.MustCompile(`^([a-zA-Z0-9._-]+/)*[a-zA-Z0-9._-]*$`)
