@@ -84,3 +84,24 @@ func TestLargeUploadGoesOnWhereItStopped(t *testing.T) {
 type seeking struct{ *bytes.Reader }
 
 func (seeking) Close() error { return nil }
+
+// An upload whose process ended goes on at the coordinator that has most of it,
+// whoever would be asked first.
+func TestLargeUploadGoesOnWhereMostOfItIs(t *testing.T) {
+	b, digest := content(10 << 20)
+	synctest.Test(t, func(t *testing.T) {
+		n := newNetwork(t)
+		defer n.close()
+		nodes := map[string]*beginnings{"a:80": {t: t}, "b:80": {t: t, got: bytes.Clone(b[:7<<20])}, "c:80": {t: t, got: bytes.Clone(b[:1<<20])}}
+		for host, s := range nodes {
+			s.breakAfter = 1 << 30
+			n.serve(host, s.ServeHTTP)
+		}
+		err := n.open("http://a", "http://b", "http://c").Upload(t.Context(), key, protocol.PathBlobs, digest, int64(len(b)), func() (io.ReadCloser, error) {
+			return io.NopCloser(bytes.NewReader(b)), nil
+		})
+		if s := nodes["b:80"]; err != nil || !s.stored || s.came != 3<<20 {
+			t.Errorf("got %v, stored %t after %d bytes, want the last 3 MiB to be sent", err, s.stored, s.came)
+		}
+	})
+}

@@ -58,10 +58,17 @@ func (r *Remote) Upload(ctx context.Context, key ed25519.PrivateKey, path string
 	if compress {
 		header.Set("Content-Encoding", "zstd")
 	}
+	to := func(base string) *upload {
+		return &upload{remote: r, base: base, url: base + path + blob.String(), header: header, size: size, compress: compress, open: open}
+	}
+	if begun := furthest(ctx, r.order(), size, to); begun != nil {
+		if err := begun.send(ctx); err == nil || ctx.Err() != nil {
+			return err
+		}
+	}
 	malformed := 0
 	err = r.try(ctx, func(ctx context.Context, base string) error {
-		u := upload{remote: r, base: base, url: base + path + blob.String(), header: header, size: size, compress: compress, open: open}
-		err := u.send(ctx)
+		err := to(base).send(ctx)
 		if protocol.HasCode(err, protocol.CodeMalformed) {
 			if malformed++; malformed < malformedTries {
 				return unreachable(base, err)
@@ -73,6 +80,28 @@ func (r *Remote) Upload(ctx context.Context, key ed25519.PrivateKey, path string
 		return fmt.Errorf("upload of %s: %w", blob.Short(), err)
 	}
 	return nil
+}
+
+// askTimeout is how long a coordinator may take to say how much of an upload it
+// has, before it is asked in earnest.
+const askTimeout = 3 * time.Second
+
+// furthest is the upload to the coordinator that has most of a large blob from
+// an earlier try, perhaps of another process; nil if none has any of it.
+func furthest(ctx context.Context, bases []string, size int64, to func(base string) *upload) (best *upload) {
+	if size < resumeFrom || len(bases) < 2 {
+		return nil
+	}
+	most := int64(0)
+	for _, base := range bases {
+		ask, cancel := context.WithTimeout(ctx, askTimeout)
+		at, _, err := to(base).where(ask)
+		cancel()
+		if err == nil && at > most {
+			most, best = at, to(base)
+		}
+	}
+	return best
 }
 
 // upload is one upload to one coordinator.
