@@ -9,6 +9,7 @@ import (
 
 type operatorCommand struct {
 	Publishers operatorPublishersCommand `cmd:"" help:"Say who may publish."`
+	Storage    operatorStorageCommand    `cmd:"" help:"Show how the disk of a coordinator stands."`
 }
 
 type operatorPublishersCommand struct {
