@@ -86,8 +86,10 @@ func (s *Store) keep(ctx context.Context, area Area, want []task.Digest) error {
 			return err
 		}
 	}
-	return s.spread(ctx, fmt.Sprintf("%d blobs to keep", len(want)), 1, func(ctx context.Context, p Peer) error {
-		missing, err := p.Keep(ctx, area, want)
+	return s.spread(ctx, fmt.Sprintf("%d blobs to keep", len(want)), 1, pushTime(storage.MaxBlobSize), func(ctx context.Context, p Peer) error {
+		asking, cancel := context.WithTimeout(ctx, pushTimeout)
+		missing, err := p.Keep(asking, area, want)
+		cancel()
 		for _, d := range missing {
 			if err == nil {
 				err = s.send(ctx, area, d, p)
@@ -114,6 +116,8 @@ func (s *Store) send(ctx context.Context, area Area, digest task.Digest, p Peer)
 		return err
 	}
 	defer b.Close()
+	ctx, cancel := context.WithTimeout(ctx, pushTime(b.Size()))
+	defer cancel()
 	return p.Put(ctx, area, digest, b.Size(), io.NewSectionReader(b, 0, b.Size()))
 }
 

@@ -39,8 +39,17 @@ type Peer interface {
 	Get(ctx context.Context, area Area, digest task.Digest) (int64, io.ReadCloser, error)
 }
 
-// pushTimeout bounds how long a blob may take to one peer.
-const pushTimeout = 2 * time.Minute
+// pushTimeout and pushRate bound how long a blob may take to one peer: this
+// long, and a second more for so many bytes.
+const (
+	pushTimeout = 2 * time.Minute
+	pushRate    = 1 << 20
+)
+
+// pushTime is how long size bytes may take to one peer.
+func pushTime(size int64) time.Duration {
+	return pushTimeout + time.Duration(size/pushRate)*time.Second
+}
 
 // Store is one node's view of the cluster's blobs.
 type Store struct {
@@ -84,7 +93,7 @@ func (s *Store) Put(ctx context.Context, area Area, digest task.Digest, size int
 	if s.shared(area, size) {
 		return nil
 	}
-	return s.spread(ctx, digest.Short(), 1, func(ctx context.Context, p Peer) error {
+	return s.spread(ctx, digest.Short(), 1, pushTime(size), func(ctx context.Context, p Peer) error {
 		b, err := s.local[area].Open(ctx, digest)
 		if err != nil {
 			return err
@@ -137,7 +146,7 @@ func (s *Store) spreadBatch(ctx context.Context, area Area, have int, blobs []st
 			}
 			continue
 		}
-		err := s.spread(ctx, fmt.Sprintf("%d blobs", len(part)), have, func(ctx context.Context, p Peer) error {
+		err := s.spread(ctx, fmt.Sprintf("%d blobs", len(part)), have, pushTimeout, func(ctx context.Context, p Peer) error {
 			return p.PutBatch(ctx, area, part)
 		})
 		if err != nil {
@@ -165,8 +174,8 @@ func parts(blobs []storage.Small) iter.Seq[[]storage.Small] {
 }
 
 // spread pushes to all peers and returns once they, and the have nodes that have
-// it already, are a majority.
-func (s *Store) spread(ctx context.Context, what string, have int, push func(context.Context, Peer) error) error {
+// it already, are a majority. No push takes longer than limit.
+func (s *Store) spread(ctx context.Context, what string, have int, limit time.Duration, push func(context.Context, Peer) error) error {
 	peers, err := s.peers()
 	if err != nil {
 		return fmt.Errorf("%s: %w: %w", what, ErrNoMajority, err)
@@ -176,7 +185,7 @@ func (s *Store) spread(ctx context.Context, what string, have int, push func(con
 		s.pushes.Go(func() {
 			// A slow peer is not left without the blob because a fast one
 			// made the majority.
-			ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), pushTimeout)
+			ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), limit)
 			defer cancel()
 			if err := push(ctx, p); err != nil {
 				answers <- fmt.Errorf("node %s: %w", p.Name(), err)
