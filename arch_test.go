@@ -48,13 +48,13 @@ var bannedInPure = map[string]string{
 
 // confined imports belong to a few packages; tests may use them anywhere.
 var confined = map[string][]string{
-	"github.com/hashicorp/raft":         {"coordinator/consensus", "coordinator/coordinatortest"},
-	"github.com/hashicorp/raft-wal":     {"coordinator/consensus"},
-	"github.com/minio/minio-go/v7":     {"storage/s3"},
-	"go.etcd.io/bbolt":                  {"coordinator/consensus", "client/journal"},
-	"github.com/tetratelabs/wazero":     {"client/sandbox"},
-	"filippo.io/edwards25519":           {"internal/signatures"},
-	"net/http":                          {"client", "coordinator", "coordinator/blobs", "coordinator/httpapi", "coordinator/coordinatortest", "client/remote", "storage/s3", "cmd/sheaf"},
+	"github.com/hashicorp/raft":     {"coordinator/consensus", "coordinator/coordinatortest"},
+	"github.com/hashicorp/raft-wal": {"coordinator/consensus"},
+	"github.com/minio/minio-go/v7":  {"storage/s3"},
+	"go.etcd.io/bbolt":              {"coordinator/consensus", "client/journal"},
+	"github.com/tetratelabs/wazero": {"client/sandbox"},
+	"filippo.io/edwards25519":       {"internal/signatures"},
+	"net/http":                      {"client", "coordinator", "coordinator/blobs", "coordinator/httpapi", "coordinator/coordinatortest", "client/remote", "storage/s3", "cmd/sheaf"},
 }
 
 // imports lists what each package imports, outside of its tests.
