@@ -17,6 +17,7 @@ type operatorCommand struct {
 	Backup     operatorBackupCommand     `cmd:"" help:"Back a running cluster up into a file."`
 	Fsck       operatorFsckCommand       `cmd:"" help:"Check a stopped node's data folder, or a backup, byte by byte."`
 	Restore    operatorRestoreCommand    `cmd:"" help:"Make the first node of a new cluster from a backup."`
+	Storage    operatorStorageCommand    `cmd:"" help:"Show how the disk of a coordinator stands."`
 }
 
 type operatorPublishersCommand struct {

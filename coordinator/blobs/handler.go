@@ -69,9 +69,14 @@ func (s *Store) Handler(name task.NodeID, secret []byte, changes func() uint64) 
 	mux.HandleFunc("POST "+pathPrefix+"{area}", asOf(changes, s.serveBatch))
 	mux.HandleFunc("GET "+pathPrefix+"{area}", s.serveList)
 	mux.HandleFunc("POST "+pathPrefix+"{area}/read", s.serveReadBatch)
+	mux.HandleFunc("POST "+pathPrefix+"{area}/keep", asOf(changes, s.serveKeep))
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if !hmac.Equal([]byte(r.Header.Get(headerProof)), []byte(want)) {
 			http.Error(w, "only coordinators of this cluster that mean this node are served here", http.StatusForbidden)
+			return
+		}
+		if err := s.hear(r); err != nil {
+			answer(w, err)
 			return
 		}
 		mux.ServeHTTP(w, r)

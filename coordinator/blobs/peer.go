@@ -75,6 +75,7 @@ func (p *remotePeer) request(ctx context.Context, method, path string, body io.R
 	}
 	req.Header.Set(headerProof, p.proof)
 	req.Header.Set(headerMembers, p.changes)
+	stamp(req)
 	return req, nil
 }
 
