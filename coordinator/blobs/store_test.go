@@ -243,8 +243,8 @@ func TestDamageIsMendedWhileReading(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer blob.Close()
-	if _, err := blob.ReadAt(make([]byte, 10), 0); !errors.Is(err, storage.ErrCorrupt) {
-		t.Errorf("damaged, and no peer is there: %v, want ErrCorrupt", err)
+	if _, err := blob.ReadAt(make([]byte, 10), 0); !errors.Is(err, blobs.ErrUnsure) {
+		t.Errorf("damaged, and no peer is there: %v, want ErrUnsure", err)
 	}
 }
 
