@@ -4,12 +4,17 @@ import (
 	"context"
 	"fmt"
 	"sync"
+	"time"
 
 	"github.com/sheafgrid/sheaf/storage"
 )
 
 // maxGroup bounds what goes to the disks and to the peers together, in bytes.
 const maxGroup = maxBatch / 2
+
+// apart is how long after the last round the next one begins, at the soonest: for
+// fewer, larger ones. What comes to an idle node does not wait.
+const apart = 4 * time.Millisecond
 
 // groups joins batches that come at the same time: while one is on its way to
 // the disks of a majority, the others wait, and then go together. Each of them
@@ -21,7 +26,9 @@ type groups struct {
 	waiting []*joined
 	running bool
 
-	recent recent // used by the round that runs
+	// Used by the round that runs.
+	recent recent
+	last   time.Time // when it began
 }
 
 // joined is one caller's batch.
@@ -61,10 +68,14 @@ func (g *groups) join(ctx context.Context, blobs []storage.Small, background fun
 // round stores what waits, and sees to it that what came meanwhile is stored
 // next: by another goroutine, since this one's caller has its answer.
 func (g *groups) round(ctx context.Context, background func(func())) {
+	if wait := apart - time.Since(g.last); wait > 0 {
+		time.Sleep(wait)
+	}
 	group, all := g.take()
 	if len(group) == 0 {
 		return
 	}
+	g.last = time.Now()
 	// It is no longer for the caller alone: his going away must not stop it.
 	ctx = context.WithoutCancel(ctx)
 	all = g.recent.without(all)

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/hashicorp/raft"
@@ -23,9 +22,10 @@ const maxQueued = 64 << 20
 // being written, the next one fills up.
 const inFlight = 2
 
-// linger is how long a command waits for others while an entry is being written.
-// Fewer, larger entries cost less; where nothing is being written, nothing waits.
-const linger = 2 * time.Millisecond
+// apart is how long after the last entry the next one is made, at the soonest.
+// Fewer, larger entries cost less on every node; a command that comes to an idle
+// leader does not wait.
+const apart = 4 * time.Millisecond
 
 // proposal is one command on its way through the log.
 type proposal struct {
@@ -150,33 +150,25 @@ func (n *Node) propose(ctx context.Context) error {
 		future raft.ApplyFuture
 	}
 	entries := make(chan entry, inFlight-1) // one more is being waited for
-	var flying atomic.Int32
-	landed := make(chan struct{}, 1)
 	var wg sync.WaitGroup
 	defer wg.Wait()
 	defer close(entries)
 	wg.Go(func() {
 		for e := range entries {
 			deliver(e.batch, e.future)
-			flying.Add(-1)
-			select {
-			case landed <- struct{}{}:
-			default:
-			}
 		}
 	})
+	var last time.Time // when the last entry was made
 	for {
 		select {
 		case <-ctx.Done():
 			return ctx.Err()
 		case <-n.queue.kick:
 		}
-		if flying.Load() > 0 {
-			select {
-			case <-landed: // perhaps that of an earlier one: then this goes a little sooner
-			case <-time.After(linger):
-			}
+		if wait := apart - time.Since(last); wait > 0 {
+			time.Sleep(wait)
 		}
+		last = time.Now()
 		batch := n.queue.take()
 		if len(batch) == 0 {
 			continue
@@ -185,7 +177,6 @@ func (n *Node) propose(ctx context.Context) error {
 		for _, p := range batch {
 			e.Commands = append(e.Commands, p.command)
 		}
-		flying.Add(1)
 		entries <- entry{batch, n.raft.Apply(state.EncodeEntry(e), 5*time.Second)}
 	}
 }

@@ -124,13 +124,27 @@ func (c *Cluster) Add(replaces task.NodeID) *Node {
 	c.Start(node)
 	c.WaitFor(fmt.Sprintf("%s to be admitted", name), func() bool {
 		known := false
-		lead := c.Leader()
-		lead.State(func(s *state.State) { _, known = s.Member(name) })
-		voters, err := lead.Voters()
-		_, voter := voters[name]
-		return known && voter && err == nil
+		c.Leader().State(func(s *state.State) { _, known = s.Member(name) })
+		return known && c.allKnowVoter(name)
 	})
 	return node
+}
+
+// allKnowVoter reports whether every node that runs has learned that another one
+// has a vote. Raft turns away a candidate that it does not know as a voter: until
+// then the loss of the leader could leave the others unable to choose one, until
+// it is back.
+func (c *Cluster) allKnowVoter(name task.NodeID) bool {
+	for _, n := range c.Nodes {
+		if n.running == nil {
+			continue
+		}
+		voters, err := n.running.Voters()
+		if _, voter := voters[name]; !voter || err != nil {
+			return false
+		}
+	}
+	return true
 }
 
 func blobs(tb testing.TB) *faulty.Store {
@@ -259,6 +273,9 @@ func (c *Cluster) Stop() {
 		}
 	}
 	c.onTheirWay.Wait()
+	if c.Net != nil {
+		time.Sleep(time.Minute) // of the bubble's: a question that nobody waits for is still on its way
+	}
 }
 
 // WaitFor waits, in the bubble's time, until something holds.

@@ -121,7 +121,11 @@ func (r *run) workUnder(fault func(context.Context) error) error {
 	ctx, stop := context.WithCancel(r.ctx)
 	defer stop()
 	done := make(chan error, 1)
-	go func() { done <- fault(ctx) }()
+	go func() {
+		ended := errors.New("it gave up, see above") // a test that fails ends its goroutine
+		defer func() { done <- ended }()
+		ended = fault(ctx)
+	}()
 	err := r.each(publishers+maxHosts, func(i int) error {
 		if i < publishers {
 			return r.publishers[i].work(ctx)
