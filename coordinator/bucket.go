@@ -39,17 +39,26 @@ func inBucket(area blobs.Area, size int64) bool {
 // bucketFile notes which bucket a node's blobs are in.
 const bucketFile = "bucket"
 
+// bucketOf says which bucket the blobs of a node with that data folder are in; ""
+// where they are in the folder itself.
+func bucketOf(folder string) (string, error) {
+	b, err := os.ReadFile(filepath.Join(folder, bucketFile))
+	if errors.Is(err, fs.ErrNotExist) {
+		return "", nil
+	}
+	return strings.TrimSpace(string(b)), err
+}
+
 // openBucket opens the bucket that the configuration names; nil if it names
 // none. A node whose blobs are elsewhere is refused: it would look for them in
 // vain. A server that does not answer is no reason not to start: what needs no
 // blob goes on.
 func (c *Coordinator) openBucket(ctx context.Context, id Identity) (*bucket, error) {
-	path := filepath.Join(c.cfg.Dir, bucketFile)
-	b, err := os.ReadFile(path)
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+	before, err := bucketOf(c.cfg.Dir)
+	if err != nil {
 		return nil, err
 	}
-	before, now := strings.TrimSpace(string(b)), ""
+	now := ""
 	if c.cfg.S3 != nil {
 		now = c.cfg.S3.Name()
 	}
@@ -65,7 +74,7 @@ func (c *Coordinator) openBucket(ctx context.Context, id Identity) (*bucket, err
 		if u.Blobs > 0 {
 			return nil, fmt.Errorf("data folder %s holds %d blobs already, which would not be found in %s; a bucket is chosen when the cluster is made", c.cfg.Dir, u.Blobs, now)
 		}
-		if err := fsutil.WriteFileAtomic(path, []byte(now+"\n"), 0o600); err != nil {
+		if err := fsutil.WriteFileAtomic(filepath.Join(c.cfg.Dir, bucketFile), []byte(now+"\n"), 0o600); err != nil {
 			return nil, err
 		}
 	}

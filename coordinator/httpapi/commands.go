@@ -142,9 +142,6 @@ func (s *Server) preparePublish(ctx context.Context, e *protocol.Envelope, q sta
 	if err := s.keep(ctx, p.Program); err != nil {
 		return nil, err
 	}
-	if err := s.cfg.Public.Keep(ctx, p.Program); err != nil {
-		return nil, blobRefusal("program", p.Program, err)
-	}
 	return &state.Publish{Request: q, Project: p.Project, App: p.App, Program: p.Program, Meter: p.Meter, Signature: p.Signature}, nil
 }
 
