@@ -21,14 +21,14 @@ const module = "github.com/sheafgrid/sheaf"
 
 // levels gives each package its level. Imports go strictly down.
 var levels = map[string]int{
-	"task": 0, "internal/wire": 0, "internal/signatures": 0, "internal/fsutil": 0, "internal/freeport": 0, "internal/planted": 0, "internal/simdisk": 0, "internal/metrics": 0, "internal/usage": 0, "internal/diskwatch": 0,
+	"task": 0, "internal/wire": 0, "internal/signatures": 0, "internal/fsutil": 0, "internal/freeport": 0, "internal/planted": 0, "internal/simdisk": 0, "internal/metrics": 0, "internal/usage": 0, "internal/diskwatch": 0, "internal/pace": 0,
 
 	"validation": 1, "wasm": 1, "sheaves": 1, "protocol": 1, "storage": 1, "examples": 1,
 
-	"storage/dir": 2, "storage/segments": 2, "storage/memory": 2, "storage/faulty": 2, "storage/storagetest": 2,
+	"storage/dir": 2, "storage/s3": 2, "storage/reserve": 2, "storage/partial": 2, "storage/segments": 2, "storage/memory": 2, "storage/faulty": 2, "storage/storagetest": 2,
 	"coordinator/state": 2, "coordinator/schedule": 2, "client/plan": 2, "publisher": 2, "client/sandbox/wasi": 2, "web": 2, "loadgen": 2, "coordinator/peers": 2,
 
-	"storage/tiered": 3, "coordinator/archive": 3, "coordinator/consensus": 3, "coordinator/blobs": 3, "coordinator/dispatch": 3, "coordinator/sweep": 3, "coordinator/httpapi": 3, "coordinator/statebench": 3, "coordinator/backup": 3, "coordinator/front": 3,
+	"storage/tiered": 3, "storage/s3/s3test": 3, "coordinator/collect": 3, "coordinator/scrub": 3, "coordinator/archive": 3, "coordinator/consensus": 3, "coordinator/blobs": 3, "coordinator/dispatch": 3, "coordinator/sweep": 3, "coordinator/httpapi": 3, "coordinator/statebench": 3, "coordinator/backup": 3, "coordinator/front": 3,
 	"client/sandbox": 3, "client/journal": 3, "client/remote": 3, "client/identity": 3,
 
 	"coordinator": 4, "client": 4, "coordinator/histories": 4,
@@ -50,11 +50,12 @@ var bannedInPure = map[string]string{
 var confined = map[string][]string{
 	"github.com/hashicorp/raft":         {"coordinator/consensus", "coordinator/coordinatortest"},
 	"github.com/hashicorp/raft-wal":     {"coordinator/consensus"},
+	"github.com/minio/minio-go/v7":      {"storage/s3"},
 	"go.etcd.io/bbolt":                  {"coordinator/consensus", "client/journal"},
 	"github.com/tetratelabs/wazero":     {"client/sandbox"},
 	"filippo.io/edwards25519":           {"internal/signatures"},
 	"github.com/anishathalye/porcupine": {"coordinator/histories"},
-	"net/http":                          {"client", "coordinator", "coordinator/blobs", "coordinator/peers", "coordinator/httpapi", "coordinator/coordinatortest", "client/remote", "cmd/sheaf"},
+	"net/http":                          {"client", "coordinator", "coordinator/blobs", "coordinator/peers", "coordinator/httpapi", "coordinator/coordinatortest", "client/remote", "storage/s3", "cmd/sheaf"},
 }
 
 // imports lists what each package imports, outside of its tests.

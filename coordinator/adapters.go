@@ -6,6 +6,7 @@ import (
 	"io"
 
 	"github.com/sheafgrid/sheaf/coordinator/blobs"
+	"github.com/sheafgrid/sheaf/coordinator/collect"
 	"github.com/sheafgrid/sheaf/coordinator/consensus"
 	"github.com/sheafgrid/sheaf/coordinator/peers"
 	"github.com/sheafgrid/sheaf/coordinator/state"
@@ -58,9 +59,44 @@ func (a area) ReadAll(ctx context.Context, digest task.Digest, limit int64) ([]b
 	return a.store.ReadAll(ctx, a.area, digest, limit)
 }
 
+// Have reports whether a blob is there, and sees to it that it stays until an
+// entry can refer to it.
 func (a area) Have(ctx context.Context, digest task.Digest) (bool, error) {
-	return a.store.Have(ctx, a.area, digest)
+	err := a.store.Keep(ctx, a.area, digest)
+	if errors.Is(err, storage.ErrNotFound) {
+		return false, nil
+	}
+	return err == nil, err
 }
+
+func (a area) Keep(ctx context.Context, digests ...task.Digest) error {
+	return a.store.Keep(ctx, a.area, digests...)
+}
+
+// collectBlobs is what a node reads to find out which blobs are in use.
+type collectBlobs struct{ store *blobs.Store }
+
+func (b collectBlobs) ReadPublic(ctx context.Context, digest task.Digest, limit int64) ([]byte, error) {
+	return b.store.ReadAll(ctx, blobs.Public, digest, limit)
+}
+
+func (b collectBlobs) ReadOutput(ctx context.Context, digest task.Digest, limit int64) ([]byte, error) {
+	return b.store.Look(ctx, blobs.Outputs, digest, limit)
+}
+
+func (b collectBlobs) OpenOutput(ctx context.Context, digest task.Digest) (storage.Blob, error) {
+	return b.store.Open(ctx, blobs.Outputs, digest)
+}
+
+// blobClock is cluster time as this node knows it: from its state, or from
+// peers that are ahead of it.
+type blobClock struct {
+	node  *node
+	heard *collect.Clock
+}
+
+func (c blobClock) Now() task.Millis           { return max(c.node.Now(), c.heard.Now()) }
+func (c blobClock) Hear(now task.Millis) error { return c.heard.Hear(now) }
 
 // sweepBlobs is what the leader's loops need of the blobs.
 type sweepBlobs struct{ store *blobs.Store }

@@ -14,12 +14,14 @@ import (
 
 	"github.com/sheafgrid/sheaf/coordinator/archive"
 	"github.com/sheafgrid/sheaf/coordinator/blobs"
+	"github.com/sheafgrid/sheaf/coordinator/collect"
 	"github.com/sheafgrid/sheaf/coordinator/consensus"
 	"github.com/sheafgrid/sheaf/coordinator/dispatch"
 	"github.com/sheafgrid/sheaf/coordinator/httpapi"
 	"github.com/sheafgrid/sheaf/coordinator/state"
 	"github.com/sheafgrid/sheaf/coordinator/sweep"
 	"github.com/sheafgrid/sheaf/storage"
+	"github.com/sheafgrid/sheaf/storage/partial"
 	"github.com/sheafgrid/sheaf/task"
 	"github.com/sheafgrid/sheaf/web"
 )
@@ -39,15 +41,30 @@ type Parts struct {
 	Local    bool  // this node is reached from this machine alone
 	CopyRate int64 // bytes a second that a node may copy to others, or for itself; 0: no limit
 	Timing   consensus.Timing
-	Trailing uint64           // entries that stay behind a snapshot; 0: the default
-	Dir      string           // data folder, whose disk is watched; "": there is none
-	Now      func() int64     // monotonic milliseconds; nil: the process's own
-	Wall     func() time.Time // wall clock, for what ends with a date: certificates, tokens
+	Trailing uint64                                        // entries that stay behind a snapshot; 0: the default
+	Dir      string                                        // data folder, whose disk is watched; "": there is none
+	Shared   func(area blobs.Area, size int64) bool        // what of these is in a store that all nodes share; nil: nothing
+	Collect  *Collected                                    // the parts of these stores from which unused blobs are deleted; nil: none are
+	Partial  *partial.Store                                // beginnings of large uploads; nil: none are kept
+	Room     func(bytes int64) (release func(), err error) // on the disk, for those; nil: there is enough
+	Now      func() int64                                  // monotonic milliseconds; nil: the process's own
+	Wall     func() time.Time                              // wall clock, for what ends with a date: certificates, tokens
 	Logger   *slog.Logger
 
 	// Disk tells the bytes of log and snapshots on the disk, and those that are
 	// free there; nil where there is no disk.
 	Disk func() (log, free int64)
+
+	DirectPublic, DirectOutputs httpapi.Direct // where clients may send and read blobs by themselves; nil: nowhere
+}
+
+// Collected are stores from which unused blobs are deleted, and the clock by
+// which they are.
+type Collected struct {
+	Public  *collect.Store
+	Outputs *collect.Store
+	Clock   *collect.Clock
+	Pace    int64 // bytes a second that looking for them may read; 0: no limit
 }
 
 // Reach is how a node reaches the other coordinators over HTTP. Whoever answers
@@ -62,6 +79,7 @@ type assembly struct {
 	parts    Parts
 	node     node
 	blobs    *blobs.Store
+	collect  *collect.Collector // nil: nothing is deleted
 	dispatch *dispatch.Dispatcher
 	sweep    *sweep.Sweeper
 	outside  *http.ServeMux // for clients, publishers and browsers
@@ -92,7 +110,19 @@ func assemble(p Parts) (*assembly, error) {
 		parts: p, instance: hex.EncodeToString(random(16)),
 		admitting: make(chan struct{}, 1), admitted: make(chan struct{}), members: newMembership(), probe: probe{dir: p.Dir},
 	}
-	a.blobs = blobs.New(p.Public, p.Outputs, a.peers, p.Logger)
+	var options []blobs.Option
+	if p.Collect != nil {
+		options = append(options, blobs.WithClock(blobClock{&a.node, p.Collect.Clock}))
+	}
+	if p.Shared != nil {
+		options = append(options, blobs.WithShared(p.Shared))
+	}
+	a.blobs = blobs.New(p.Public, p.Outputs, a.peers, p.Logger, options...)
+	if k := p.Collect; k != nil {
+		a.collect = collect.New(collect.Config{
+			Node: &a.node, Blobs: collectBlobs{a.blobs}, Public: k.Public, Outputs: k.Outputs, Pace: k.Pace, Logger: p.Logger,
+		})
+	}
 	started, err := p.Raft.HasState()
 	if err != nil {
 		return nil, err
@@ -124,6 +154,7 @@ func (a *assembly) openAPI() error {
 	a.sweep = sweep.New(a.node, sweepBlobs{a.blobs}, released, a.parts.Logger)
 	api := httpapi.New(httpapi.Config{
 		Name: a.parts.Identity.Node, Cluster: a.parts.Identity.Cluster, Node: a.node, Exchange: counting{a.dispatch, &a.counts}, Archive: released, Members: operating{a}, Public: public, Outputs: outputs,
+		DirectPublic: a.parts.DirectPublic, DirectOutputs: a.parts.DirectOutputs, Partial: a.parts.Partial, Room: a.parts.Room,
 		Forward: a.parts.Peers.Client(), Pages: pages, Ready: a.ready, Refused: a.counts.refused, Logger: a.parts.Logger,
 	})
 	a.outside, a.inside = http.NewServeMux(), http.NewServeMux()
@@ -153,6 +184,9 @@ func (a *assembly) Run(ctx context.Context) error {
 	g.Go(func() error { return a.seekAdmission(ctx) })
 	g.Go(func() error { return a.watchMembership(ctx) })
 	g.Go(func() error { return a.compareStates(ctx) })
+	if a.collect != nil {
+		g.Go(func() error { return a.collect.Run(ctx) })
+	}
 	err := g.Wait()
 	a.blobs.Close()
 	a.parts.Peers.Client().CloseIdleConnections()
@@ -225,6 +259,14 @@ func (a *assembly) initCluster(ctx context.Context) error {
 		return err
 	}
 	return nil
+}
+
+// CollectBlobs deletes, now, the blobs of this node that nobody refers to.
+func (a *assembly) CollectBlobs(ctx context.Context) error {
+	if a.collect == nil {
+		return nil
+	}
+	return a.collect.Round(ctx)
 }
 
 // Voters are the members whose votes count, with the addresses at which their

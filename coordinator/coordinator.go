@@ -22,12 +22,18 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/sheafgrid/sheaf/coordinator/blobs"
+	"github.com/sheafgrid/sheaf/coordinator/collect"
 	"github.com/sheafgrid/sheaf/coordinator/consensus"
 	"github.com/sheafgrid/sheaf/coordinator/front"
 	"github.com/sheafgrid/sheaf/coordinator/peers"
+	"github.com/sheafgrid/sheaf/coordinator/scrub"
 	"github.com/sheafgrid/sheaf/internal/diskwatch"
 	"github.com/sheafgrid/sheaf/internal/fsutil"
+	"github.com/sheafgrid/sheaf/protocol"
 	"github.com/sheafgrid/sheaf/storage/dir"
+	"github.com/sheafgrid/sheaf/storage/partial"
+	"github.com/sheafgrid/sheaf/storage/reserve"
+	"github.com/sheafgrid/sheaf/storage/s3"
 	"github.com/sheafgrid/sheaf/task"
 )
 
@@ -45,6 +51,10 @@ type Config struct {
 	HTTPS     HTTPS       // what clients see at Listen
 	Quota     int64       // bytes for blobs and for outputs each; 0: no limit
 	CopyRate  int64       // bytes a second that this node may copy when the members change; 0: no limit
+	Reserve   int64       // bytes of the disk that blobs leave free, for the log and everything else
+	S3        *s3.Config  // the bucket for programs, inputs, sheaves and large outputs; nil: the disks of the nodes
+	S3Hidden  bool        // clients cannot reach the S3 server: coordinators pass blobs on
+	Scrub     int64       // bytes a second that the search for damaged blobs reads; 0: none
 	Timing    consensus.Timing
 	Logger    *slog.Logger
 
@@ -71,6 +81,10 @@ type Coordinator struct {
 	public   *dir.Store
 	outputs  *outputs
 	watch    *diskwatch.Watch // of the blobs; the log has its own
+	disk     *reserve.Disk
+	uploads  *partial.Store
+	bucket   *bucket // nil: none
+	scrubber *scrub.Scrubber
 	listener net.Listener
 	port     *peers.Port
 	live     atomic.Pointer[assembly] // set when the node is put together
@@ -126,9 +140,25 @@ func (c *Coordinator) openParts(ctx context.Context, id Identity, key *ecdsa.Pri
 	if c.public, err = openPublic(ctx, &c.cfg); err != nil {
 		return err
 	}
-	if c.outputs, err = openOutputs(ctx, &c.cfg, c.watch); err != nil {
+	c.disk = reserve.NewDisk(c.cfg.Reserve, func() (int64, error) {
+		free, _, err := fsutil.Space(c.cfg.Dir)
+		return free, err
+	})
+	clock, err := collect.OpenClock(filepath.Join(c.cfg.Dir, "blobs.clock"))
+	if err != nil {
 		return err
 	}
+	bucket, err := c.openBucket(ctx, id)
+	if err != nil {
+		return err
+	}
+	if c.outputs, err = openOutputs(ctx, &c.cfg, outputParts{clock: clock, room: c.disk, disk: c.watch, bucket: bucket.outputs()}); err != nil {
+		return err
+	}
+	if c.uploads, err = partial.Open(filepath.Join(c.cfg.Dir, "uploads")); err != nil {
+		return err
+	}
+	public := collect.NewStore(reserve.NewStore(&watchedBlobs{c.public, c.watch, filepath.Join(c.cfg.Dir, string(blobs.Public))}, c.disk), clock)
 	raft, err := c.openRaft(id, key)
 	if err != nil {
 		return err
@@ -140,26 +170,40 @@ func (c *Coordinator) openParts(ctx context.Context, id Identity, key *ecdsa.Pri
 	if err != nil {
 		return closing(err, raft)
 	}
-	c.assembly, err = assemble(Parts{
-		Identity: id, Raft: raft, Public: &watchedBlobs{c.public, c.watch, filepath.Join(c.cfg.Dir, string(blobs.Public))}, Outputs: c.outputs, Key: fingerprint, Peers: c.members,
-		Find: c.finder(), Local: loopback(c.listener.Addr().String()) && loopback(c.cfg.Raft),
-		CopyRate: c.cfg.CopyRate, Disk: c.disk, Timing: c.cfg.Timing, Dir: c.cfg.Dir, Now: c.cfg.Now, Wall: c.cfg.Wall, Logger: c.cfg.Logger,
-	})
+	parts := Parts{
+		Identity: id, Raft: raft, Public: public, Outputs: c.outputs, Key: fingerprint, Peers: c.members, Partial: c.uploads,
+		Room:    func(bytes int64) (func(), error) { return c.disk.Take(1, bytes) },
+		Collect: &Collected{Public: public, Outputs: c.outputs.kept, Clock: clock, Pace: collectPace},
+		Find:    c.finder(), Local: loopback(c.listener.Addr().String()) && loopback(c.cfg.Raft),
+		CopyRate: c.cfg.CopyRate, Disk: c.diskUse, Timing: c.cfg.Timing, Dir: c.cfg.Dir, Now: c.cfg.Now, Wall: c.cfg.Wall, Logger: c.cfg.Logger,
+	}
+	if bucket != nil {
+		parts.Public, parts.Shared, parts.Collect = bucket.public, inBucket, nil
+		if !c.cfg.S3Hidden {
+			parts.DirectPublic, parts.DirectOutputs = bucket.public, bucket.large
+		}
+	}
+	c.assembly, err = assemble(parts)
 	if err != nil {
 		return closing(err, raft)
 	}
 	c.live.Store(c.assembly)
+	c.scrubber = c.newScrubber()
+	c.outside.HandleFunc("GET "+protocol.PathStorage, c.serveStorage)
 	return nil
 }
 
-// disk tells the bytes of the log and its snapshots, and those that are free on
+// collectPace bounds what looking for unused blobs reads, in bytes a second.
+const collectPace = 16 << 20
+
+// diskUse tells the bytes of the log and its snapshots, and those that are free on
 // its disk; -1 where the system does not say.
-func (c *Coordinator) disk() (log, free int64) {
+func (c *Coordinator) diskUse() (log, free int64) {
 	log, err := fsutil.Size(filepath.Join(c.cfg.Dir, "raft"))
 	if err != nil {
 		log = -1
 	}
-	if free, err = fsutil.Free(c.cfg.Dir); err != nil {
+	if free, _, err = fsutil.Space(c.cfg.Dir); err != nil {
 		free = -1
 	}
 	return log, free
@@ -239,6 +283,8 @@ func (c *Coordinator) run(ctx context.Context) error {
 	g.Go(func() error { return c.noteProgress(ctx) })
 	g.Go(func() error { return c.watch.Run(ctx) })
 	g.Go(func() error { return c.outputs.forget(ctx, c.assembly) })
+	g.Go(func() error { return c.scrubber.Run(ctx) })
+	g.Go(func() error { return c.expireUploads(ctx) })
 	g.Go(func() error { return c.front.Run(ctx) })
 	g.Go(func() error { return serve(ctx, server, c.front.Listener(c.listener)) })
 	return errors.Join(g.Wait(), c.close())
@@ -274,6 +320,13 @@ func (c *Coordinator) close() error {
 	}
 	if c.outputs != nil {
 		errs = append(errs, c.outputs.Close())
+	}
+	if c.bucket != nil {
+		c.bucket.public.Close()
+		c.bucket.large.Close()
+	}
+	if c.uploads != nil {
+		errs = append(errs, c.uploads.Close())
 	}
 	if c.listener != nil {
 		if err := c.listener.Close(); !errors.Is(err, net.ErrClosed) {

@@ -32,7 +32,8 @@ type Checkup struct {
 	State    task.Digest    `json:"state_digest,omitzero"`
 	Public   int64          `json:"public_blobs"` // whole ones
 	Outputs  int64          `json:"outputs"`
-	Missing  int64          `json:"missing"` // blobs that the state needs and that are not here; others may have them
+	Bucket   string         `json:"bucket,omitempty"` // where public blobs and large outputs are, which are not checked; "": here
+	Missing  int64          `json:"missing"`          // blobs that the state needs and that are not here; others may have them
 	Example  string         `json:"missing_example,omitempty"`
 	Damage   []string       `json:"damage"` // one line for each thing that is wrong
 }
@@ -125,8 +126,11 @@ func (f *checkup) blobs(ctx context.Context, in consensus.Inspection) error {
 		return err
 	}
 	f.Outputs += whole
-	if in.State == nil {
-		return nil
+	if f.Bucket, err = bucketOf(f.dir); err != nil {
+		return err
+	}
+	if in.State == nil || f.Bucket != "" {
+		return errors.Join(public.Close(), large.Close())
 	}
 	small, err := segments.OpenReadOnly(ctx, segments.Config{Path: path})
 	if err != nil {

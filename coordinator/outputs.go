@@ -10,10 +10,12 @@ import (
 	"time"
 
 	"github.com/sheafgrid/sheaf/coordinator/blobs"
+	"github.com/sheafgrid/sheaf/coordinator/collect"
 	"github.com/sheafgrid/sheaf/coordinator/state"
 	"github.com/sheafgrid/sheaf/internal/diskwatch"
 	"github.com/sheafgrid/sheaf/storage"
 	"github.com/sheafgrid/sheaf/storage/dir"
+	"github.com/sheafgrid/sheaf/storage/reserve"
 	"github.com/sheafgrid/sheaf/storage/segments"
 	"github.com/sheafgrid/sheaf/storage/tiered"
 	"github.com/sheafgrid/sheaf/task"
@@ -23,12 +25,23 @@ import (
 const smallOutputs = "segments"
 
 // outputs keeps what hosts returned: small outputs, and the lists of all, in
-// segments; large ones each by itself.
+// segments; large ones each by itself, on this disk or in a bucket.
 type outputs struct {
 	*tiered.Store
-	watched watchedBlobs // the same
+	watched watchedBlobs // the same, of which only small ones are put through here
 	small   *segments.Store
 	large   *dir.Store
+	kept    *collect.Store // stands before large; nil: large ones are in a bucket
+	bucket  storage.Blobs  // then
+	room    *reserve.Disk
+}
+
+// outputParts are what outputs are kept with.
+type outputParts struct {
+	clock  *collect.Clock
+	room   *reserve.Disk
+	disk   *diskwatch.Watch
+	bucket storage.Blobs // for large ones; nil: the disk
 }
 
 // openPublic opens the store of programs, inputs, indexes and sheaves.
@@ -36,7 +49,7 @@ func openPublic(ctx context.Context, cfg *Config) (*dir.Store, error) {
 	return dir.Open(ctx, dir.Config{Path: filepath.Join(cfg.Dir, string(blobs.Public)), Quota: cfg.Quota})
 }
 
-func openOutputs(ctx context.Context, cfg *Config, disk *diskwatch.Watch) (*outputs, error) {
+func openOutputs(ctx context.Context, cfg *Config, p outputParts) (*outputs, error) {
 	small, err := segments.Open(ctx, segments.Config{Path: filepath.Join(cfg.Dir, smallOutputs), Quota: cfg.Quota})
 	if err != nil {
 		return nil, err
@@ -48,23 +61,106 @@ func openOutputs(ctx context.Context, cfg *Config, disk *diskwatch.Watch) (*outp
 	if err != nil {
 		return nil, errors.Join(err, small.Close())
 	}
-	both := tiered.New(small, large)
-	return &outputs{Store: both, watched: watchedBlobs{both, disk, cfg.Dir}, small: small, large: large}, nil
+	o := &outputs{small: small, large: large, bucket: p.bucket, room: p.room}
+	if p.bucket == nil {
+		path := filepath.Join(cfg.Dir, string(blobs.Outputs))
+		o.kept = collect.NewStore(reserve.NewStore(&watchedBlobs{large, p.disk, path}, p.room), p.clock)
+	}
+	o.Store = tiered.New(small, o.big())
+	o.watched = watchedBlobs{o.Store, p.disk, filepath.Join(cfg.Dir, smallOutputs)}
+	return o, nil
 }
 
-// Put stores an output.
+// big is where large outputs are. A bucket is not on this disk: what it does
+// says nothing about the disk, and takes none of its room.
+func (o *outputs) big() storage.Blobs {
+	if o.bucket != nil {
+		return o.bucket
+	}
+	return o.kept
+}
+
+// Keep reports which of some blobs are not here; the others are kept for a
+// while, or, if they are small, until their chunk is sealed.
+func (o *outputs) Keep(ctx context.Context, digests []task.Digest) (missing []task.Digest, err error) {
+	var large []task.Digest
+	for _, d := range digests {
+		ok, err := o.small.Has(ctx, d)
+		if err != nil {
+			return nil, err
+		}
+		if !ok {
+			large = append(large, d)
+		}
+	}
+	if o.kept != nil {
+		return o.kept.Keep(ctx, large)
+	}
+	for _, d := range large {
+		ok, err := o.bucket.Has(ctx, d)
+		if err != nil {
+			return nil, err
+		}
+		if !ok {
+			missing = append(missing, d)
+		}
+	}
+	return missing, nil
+}
+
+// Put stores one output.
 func (o *outputs) Put(ctx context.Context, digest task.Digest, size int64, r io.Reader) error {
+	if size < 0 || size > segments.MaxBlobSize {
+		return o.big().Put(ctx, digest, size, r)
+	}
+	release, err := o.room.Take(1, size)
+	if err != nil {
+		return err
+	}
+	defer release()
 	return o.watched.Put(ctx, digest, size, r)
 }
 
-// PutBatch stores small outputs.
+// PutBatch stores outputs of which most are small.
 func (o *outputs) PutBatch(ctx context.Context, batch []storage.Small) error {
-	return o.watched.PutBatch(ctx, batch)
+	small, bytes := batch, int64(0)
+	var large []storage.Small
+	if slices.ContainsFunc(batch, isLarge) {
+		small = nil
+		for _, b := range batch {
+			if isLarge(b) {
+				large = append(large, b)
+			} else {
+				small = append(small, b)
+			}
+		}
+	}
+	for i := range small {
+		bytes += int64(len(small[i].Bytes))
+	}
+	release, err := o.room.Take(1, bytes) // small ones share a file
+	if err != nil {
+		return err
+	}
+	defer release()
+	if err := o.watched.PutBatch(ctx, small); err != nil || len(large) == 0 {
+		return err
+	}
+	return o.big().PutBatch(ctx, large)
 }
+
+func isLarge(b storage.Small) bool { return len(b.Bytes) > segments.MaxBlobSize }
 
 // Delete removes an output.
 func (o *outputs) Delete(ctx context.Context, digest task.Digest) error {
-	return o.watched.Delete(ctx, digest)
+	err := o.compacting(ctx, func() error {
+		if err := o.small.Drop(ctx, []task.Digest{digest}); err != nil {
+			return err
+		}
+		_, err := o.small.Compact(ctx)
+		return err
+	})
+	return errors.Join(err, o.big().Delete(ctx, digest))
 }
 
 // forgetEvery is how often outputs are looked for that are in a pack by now.

@@ -7,8 +7,10 @@ import (
 	"io"
 
 	"github.com/sheafgrid/sheaf/coordinator/backup"
+	"github.com/sheafgrid/sheaf/coordinator/collect"
 	"github.com/sheafgrid/sheaf/internal/diskwatch"
 	"github.com/sheafgrid/sheaf/storage"
+	"github.com/sheafgrid/sheaf/storage/reserve"
 	"github.com/sheafgrid/sheaf/task"
 )
 
@@ -103,7 +105,12 @@ func openStores(ctx context.Context, cfg *Config) (*stores, error) {
 	if err != nil {
 		return nil, err
 	}
-	results, err := openOutputs(ctx, cfg, diskwatch.New())
+	clock, err := collect.OpenClock("") // nothing is deleted here
+	if err != nil {
+		return nil, errors.Join(err, public.Close())
+	}
+	room := reserve.NewDisk(0, nil) // a full disk is told by the disk itself
+	results, err := openOutputs(ctx, cfg, outputParts{clock: clock, room: room, disk: diskwatch.New()})
 	if err != nil {
 		return nil, errors.Join(err, public.Close())
 	}

@@ -53,7 +53,7 @@ func (w *watchedBlobs) write(ctx context.Context, what string, do func(*diskwatc
 // survivable reports whether a store is as good as before in spite of an error.
 func survivable(err error) bool {
 	for _, e := range []error{
-		storage.ErrNoSpace, storage.ErrMismatch, storage.ErrTooLarge, storage.ErrSource, storage.ErrNotFound, storage.ErrCorrupt,
+		storage.ErrNoSpace, storage.ErrMismatch, storage.ErrTooLarge, storage.ErrSource, storage.ErrNotFound, storage.ErrCorrupt, storage.ErrUnavailable,
 		context.Canceled, context.DeadlineExceeded,
 	} {
 		if errors.Is(err, e) {

@@ -24,6 +24,18 @@ const (
 	HeaderSignature = "Sheaf-Signature" // SignUpload or SignRead, base64url
 	HeaderTime      = "Sheaf-Time"      // cluster time of a signed reading
 	HeaderSize      = "Sheaf-Size"      // bytes of an upload before compression
+	HeaderOffset    = "Sheaf-Offset"    // the byte from which on a part of an upload follows, or should; or OffsetUnknown
+
+	HeaderDirect    = "Sheaf-Direct"     // DirectWanted or DirectSent
+	HeaderUploadURL = "Sheaf-Upload-URL" // where the whole of a blob may be sent with one PUT, instead of to the coordinator
+
+	// DirectWanted: the client can use URLs of another server for this blob.
+	DirectWanted = "wanted"
+	// DirectSent: the blob was sent to the Sheaf-Upload-URL, and is to be taken from there.
+	DirectSent = "sent"
+
+	// OffsetUnknown asks how much of an upload has arrived.
+	OffsetUnknown = "?"
 
 	ContentType = "application/x-sheaf" // of frames
 )

@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"io"
 )
 
 // A pack holds what the accepted results of a sealed chunk left behind, as far
@@ -87,6 +88,37 @@ func DecodePackHeader(b []byte) (*PackIndex, error) {
 	}
 	return x, nil
 }
+
+// ReadPackIndex reads what a pack of size bytes begins with.
+func ReadPackIndex(pack io.ReaderAt, size int64) (*PackIndex, error) {
+	prefix := make([]byte, packPrefix)
+	if err := readAt(pack, prefix, 0); err != nil {
+		return nil, err
+	}
+	n, err := PackHeaderSize(prefix)
+	if err != nil {
+		return nil, err
+	}
+	if int64(n) > size {
+		return nil, fmt.Errorf("%w: its index takes %d bytes, it has %d", ErrBadPack, n, size)
+	}
+	header := make([]byte, n)
+	if err := readAt(pack, header, 0); err != nil {
+		return nil, err
+	}
+	return DecodePackHeader(header)
+}
+
+// readAt fills b; a pack that ends before is told from its bytes.
+func readAt(pack io.ReaderAt, b []byte, offset int64) error {
+	if _, err := pack.ReadAt(b, offset); err != nil && !errors.Is(err, io.EOF) {
+		return err
+	}
+	return nil
+}
+
+// Tasks is how many tasks the pack has parts of.
+func (x *PackIndex) Tasks() uint64 { return uint64(len(x.parts)) }
 
 // Part says where in the pack the part of a task begins, the k-th of the chunk,
 // and how much there is; nothing of a task that ended failed.

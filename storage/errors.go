@@ -22,6 +22,10 @@ var (
 	// are deleted; reading goes on meanwhile.
 	ErrNoSpace = errors.New("no space left for blobs")
 
+	// ErrUnavailable: the store is elsewhere and does not answer, or refuses to.
+	// It may pass; nothing that was stored is lost.
+	ErrUnavailable = errors.New("blobs are out of reach")
+
 	// ErrSource: the reader given to Put failed. The store is not at fault.
 	ErrSource = errors.New("blob could not be read from its source")
 )

@@ -57,6 +57,8 @@ type download struct {
 	left   int64 // bytes still wanted; ToTheEnd: all
 	w      io.Writer
 	begun  bool // something was written
+
+	indirect bool // another server's place for the blob did not answer
 }
 
 func (d *download) ask(ctx context.Context, at protocol.Address) error {
@@ -76,7 +78,13 @@ func (d *download) ask(ctx context.Context, at protocol.Address) error {
 	case d.at > 0:
 		header.Set("Range", fmt.Sprintf("bytes=%d-", d.at))
 	}
+	if d.key == nil && !d.indirect && strings.HasPrefix(d.path, protocol.PathBlobs) {
+		header.Set(protocol.HeaderDirect, protocol.DirectWanted)
+	}
 	resp, err := d.remote.get(ctx, at, d.path, header)
+	if err == nil && resp.StatusCode == http.StatusTemporaryRedirect && header.Get(protocol.HeaderDirect) != "" {
+		resp, err = d.follow(ctx, at, resp, header)
+	}
 	if err != nil {
 		return err
 	}

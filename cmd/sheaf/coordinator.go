@@ -2,6 +2,7 @@ package main
 
 import (
 	"crypto/rand"
+	"errors"
 	"fmt"
 	"log/slog"
 	"os"
@@ -34,6 +35,9 @@ type coordinatorCommand struct {
 	DebugAddr  string     `help:"Answer Go's profiler (pprof) at this address of this machine, such as 127.0.0.1:6060." placeholder:"HOST:PORT"`
 	CopyRate   sizeFlag   `help:"How much a second this node may copy when coordinators join or leave, in MiB or with a unit; 0: no limit. Default: ${default}." default:"100" placeholder:"SIZE"`
 	Timing     string     `help:"How soon a silent leader is replaced: lan, for coordinators within a few milliseconds of each other; wan, for up to 300 ms. The same on all of them. Default: ${default}." default:"lan" enum:"lan,wan"`
+	Reserve    sizeFlag   `help:"Space of the disk that uploads leave free, for the log and everything else, such as 2GiB; a plain number is MiB. Default: 1GiB." default:"1024" placeholder:"SIZE"`
+	S3         s3Flags    `embed:"" prefix:"s3-"`
+	Scrub      sizeFlag   `help:"How much of the stored blobs is read per second in search of damage; a plain number is MiB, 0 switches it off. Default: 4 MiB." default:"4" placeholder:"SIZE"`
 	Verbose    bool       `help:"Log what Raft does, too." short:"v"`
 }
 
@@ -73,12 +77,17 @@ func (c *coordinatorCommand) Run(a *app) error {
 	log := slog.New(slog.NewTextHandler(a.stderr, &slog.HandlerOptions{Level: level}))
 	cfg := coordinator.Config{
 		Dir: c.Data, Listen: c.Listen, Raft: c.Raft, Advertise: c.Advertise, Name: task.NodeID(c.Name),
-		Join: c.Join, Replace: task.NodeID(c.Replace), Token: c.Token, HTTPS: c.https(), Quota: c.Quota, CopyRate: int64(c.CopyRate), Logger: log,
+		Join: c.Join, Replace: task.NodeID(c.Replace), Token: c.Token, HTTPS: c.https(), Quota: c.Quota, Reserve: int64(c.Reserve), Scrub: int64(c.Scrub), CopyRate: int64(c.CopyRate), Logger: log,
 	}
 	if c.Timing == "wan" {
 		cfg.Timing = consensus.TimingWAN()
 	}
 	if err := c.check(); err != nil {
+		return err
+	}
+	cfg.S3Hidden = c.S3.Hidden
+	var err error
+	if cfg.S3, err = c.S3.config(); err != nil {
 		return err
 	}
 	if c.Bootstrap {
@@ -135,6 +144,9 @@ func (c *coordinatorCommand) check() error {
 	}
 	if c.Quota < 0 {
 		return failure{fmt.Errorf("--quota %d: want a number of bytes, or 0 for no limit", c.Quota), exitUsage}
+	}
+	if c.Reserve > 1<<50 || c.Scrub > 1<<40 {
+		return failure{errors.New("--reserve or --scrub: want a size like 2GiB"), exitUsage}
 	}
 	return ownFolder(c.Data, clientMark, "a volunteer's client")
 }

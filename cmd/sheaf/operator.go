@@ -18,6 +18,7 @@ type operatorCommand struct {
 	Fsck       operatorFsckCommand       `cmd:"" help:"Check a stopped node's data folder, or a backup, byte by byte."`
 	Restore    operatorRestoreCommand    `cmd:"" help:"Make the first node of a new cluster from a backup."`
 	Token      operatorTokenCommand      `cmd:"" help:"Get what one more coordinator is started with: a token that lets it join."`
+	Storage    operatorStorageCommand    `cmd:"" help:"Show how the disk of a coordinator stands."`
 }
 
 type operatorPublishersCommand struct {

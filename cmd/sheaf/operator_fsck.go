@@ -64,6 +64,9 @@ func (c *operatorFsckCommand) Run(a *app) error {
 		a.say("  state         %s at entry %d", r.State, r.Index)
 	}
 	a.say("  blobs         %d of programs and inputs, %d of results", r.Public, r.Outputs)
+	if r.Bucket != "" {
+		a.say("  not checked   what is in %s: programs, inputs, packs and large results", r.Bucket)
+	}
 	if r.Missing > 0 {
 		a.say("  not here      %s that the state needs, such as %s: another coordinator has to have them", plural(r.Missing, "blob"), r.Example)
 	}

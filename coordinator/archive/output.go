@@ -82,7 +82,7 @@ func (a *Archive) inPack(b storage.Blob, pack task.Digest, i uint64, digest task
 	index := a.packs.get(pack)
 	if index == nil {
 		var err error
-		if index, err = readIndex(b); err != nil {
+		if index, err = sheaves.ReadPackIndex(b, b.Size()); err != nil {
 			return nil, err
 		}
 		a.packs.keep(pack, index)
@@ -110,26 +110,6 @@ func (a *Archive) inPack(b storage.Blob, pack task.Digest, i uint64, digest task
 		at += f.Size
 	}
 	return nil, nil
-}
-
-// readIndex reads what a pack begins with.
-func readIndex(b storage.Blob) (*sheaves.PackIndex, error) {
-	prefix := make([]byte, sheaves.PackPrefix)
-	if _, err := b.ReadAt(prefix, 0); err != nil && !errors.Is(err, io.EOF) {
-		return nil, err
-	}
-	size, err := sheaves.PackHeaderSize(prefix)
-	if err != nil {
-		return nil, err
-	}
-	if int64(size) > b.Size() {
-		return nil, fmt.Errorf("%w: its index takes %d bytes, it has %d", sheaves.ErrBadPack, size, b.Size())
-	}
-	header := make([]byte, size)
-	if _, err := b.ReadAt(header, 0); err != nil && !errors.Is(err, io.EOF) {
-		return nil, err
-	}
-	return sheaves.DecodePackHeader(header)
 }
 
 // packed is a blob that is a part of a pack.

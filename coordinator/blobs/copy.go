@@ -93,7 +93,7 @@ func (l *levelling) put(ctx context.Context, area Area, t *holder, part []storag
 	if err != nil {
 		return err
 	}
-	return l.pace.spend(ctx, size)
+	return l.pace.Wait(ctx, int(size))
 }
 
 // read returns a small blob from the first holder that has it whole.
@@ -178,7 +178,7 @@ func (l *levelling) stream(ctx context.Context, area Area, b shortBlob, t *holde
 	for _, h := range b.holders {
 		err := l.streamFrom(ctx, area, b.Digest, h, t)
 		if err == nil {
-			return l.pace.spend(ctx, b.Size)
+			return l.pace.Wait(ctx, int(b.Size))
 		}
 		failed = append(failed, fmt.Errorf("from %s to %s: %w", h.name, t.name, err))
 	}

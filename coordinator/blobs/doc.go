@@ -12,5 +12,5 @@
 //
 // Handler serves peers; whoever mounts it lets nobody else through. A Store starts goroutines only inside its calls; a call returns when
 // a majority has answered, and what is still on its way to slower peers goes
-// on for at most pushTimeout. Close waits for it.
+// on for a bounded time (pushTime). Close waits for it.
 package blobs

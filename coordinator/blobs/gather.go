@@ -5,8 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"sync/atomic"
-	"time"
 
+	"github.com/sheafgrid/sheaf/internal/pace"
 	"github.com/sheafgrid/sheaf/storage"
 	"github.com/sheafgrid/sheaf/task"
 )
@@ -32,14 +32,22 @@ func (c *Copied) add(blobs int, bytes int64) {
 // or that no peer could be listed; what was copied stays, and the next Gather
 // goes on from there.
 func (s *Store) Gather(ctx context.Context, rate int64, done *Copied) (missed int64, err error) {
+	// What is copied counts as put now, not as put before this node had a clock.
+	ctx, err = s.stamped(ctx)
+	if err != nil {
+		return 0, err
+	}
 	peers, err := s.peers()
 	if err != nil {
 		return 0, err
 	}
-	g := &gathering{store: s, pace: newPace(rate), done: done}
+	g := &gathering{store: s, pace: pace.New(rate), done: done}
 	var failed []error
 	for _, p := range peers.Voters {
 		for _, area := range []Area{Public, Outputs} {
+			if s.shared(area, 0) {
+				continue
+			}
 			err := g.from(ctx, p, area)
 			if g.own != nil || ctx.Err() != nil {
 				return g.missed, errors.Join(g.own, ctx.Err())
@@ -59,7 +67,7 @@ func (s *Store) Gather(ctx context.Context, rate int64, done *Copied) (missed in
 // gathering is one run of Gather.
 type gathering struct {
 	store  *Store
-	pace   *pace
+	pace   *pace.Pacer
 	done   *Copied
 	missed int64
 	own    error // this node's stores failed
@@ -73,8 +81,8 @@ func (g *gathering) from(ctx context.Context, p Peer, area Area) error {
 	local := g.store.local[area]
 	g.small, g.bytes = g.small[:0], 0
 	err := p.List(ctx, area, func(l Listed) error {
-		if l.Size < 0 {
-			return nil // damaged there
+		if l.Size < 0 || g.store.shared(area, l.Size) {
+			return nil // damaged there, or within reach already
 		}
 		has, err := hasLocal(ctx, local, l)
 		switch {
@@ -116,7 +124,7 @@ func (g *gathering) flush(ctx context.Context, p Peer, area Area) error {
 		size += int64(len(got[i].Bytes))
 	}
 	g.done.add(len(got), size)
-	return g.pace.spend(ctx, size)
+	return g.pace.Wait(ctx, int(size))
 }
 
 // getGrouped gets blobs for what they are kept for.
@@ -161,39 +169,11 @@ func (g *gathering) large(ctx context.Context, p Peer, area Area, d task.Digest)
 	switch {
 	case err == nil:
 		g.done.add(1, size)
-		return g.pace.spend(ctx, size)
+		return g.pace.Wait(ctx, int(size))
 	case errors.Is(err, storage.ErrSource), errors.Is(err, storage.ErrMismatch):
 		g.missed++
 		return nil
 	}
 	g.own = err
 	return err
-}
-
-// pace bounds a copy in bytes a second, on the whole.
-type pace struct {
-	rate  int64
-	began time.Time
-	spent int64
-}
-
-func newPace(rate int64) *pace { return &pace{rate: rate, began: time.Now()} }
-
-// spend waits until so many bytes more are within the rate.
-func (p *pace) spend(ctx context.Context, bytes int64) error {
-	p.spent += bytes
-	if p.rate <= 0 {
-		return ctx.Err()
-	}
-	due := p.began.Add(time.Duration(float64(p.spent) / float64(p.rate) * float64(time.Second)))
-	wait := time.Until(due)
-	if wait <= 0 {
-		return ctx.Err()
-	}
-	select {
-	case <-time.After(wait):
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
-	}
 }

@@ -43,7 +43,14 @@ func (s *Store) Handler(changes func() uint64) http.Handler {
 	mux.HandleFunc("POST "+pathPrefix+"{area}", asOf(changes, s.serveBatch))
 	mux.HandleFunc("GET "+pathPrefix+"{area}", s.serveList)
 	mux.HandleFunc("POST "+pathPrefix+"{area}/read", s.serveReadBatch)
-	return mux
+	mux.HandleFunc("POST "+pathPrefix+"{area}/keep", asOf(changes, s.serveKeep))
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if err := s.hear(r); err != nil {
+			answer(w, err)
+			return
+		}
+		mux.ServeHTTP(w, r)
+	})
 }
 
 // asOf refuses what a peer sends that has not heard of the last change.

@@ -7,6 +7,7 @@ import (
 	"iter"
 	"strings"
 
+	"github.com/sheafgrid/sheaf/internal/pace"
 	"github.com/sheafgrid/sheaf/storage"
 	"github.com/sheafgrid/sheaf/task"
 )
@@ -39,8 +40,15 @@ type Levelled struct {
 //
 // Peers that do not answer count as having nothing. Its error is this node's own.
 func (s *Store) Level(ctx context.Context, c Change) (Levelled, error) {
-	l := &levelling{store: s, change: c, pace: newPace(c.Rate)}
+	ctx, err := s.stamped(ctx)
+	if err != nil {
+		return Levelled{}, err
+	}
+	l := &levelling{store: s, change: c, pace: pace.New(c.Rate)}
 	for _, area := range []Area{Public, Outputs} {
+		if s.shared(area, 0) {
+			continue // its store keeps it safe
+		}
 		if err := l.area(ctx, area); err != nil {
 			return l.found, err
 		}
@@ -53,7 +61,7 @@ func (s *Store) Level(ctx context.Context, c Change) (Levelled, error) {
 type levelling struct {
 	store   *Store
 	change  Change
-	pace    *pace
+	pace    *pace.Pacer
 	found   Levelled
 	failed  []error
 	told    map[string]bool // of failures, so that one node's are told once
@@ -96,7 +104,7 @@ func (l *levelling) area(ctx context.Context, area Area) error {
 		if !ok {
 			break
 		}
-		if b.Group != 0 && l.change.Unneeded(b.Group) {
+		if l.store.shared(area, b.Size) || b.Group != 0 && l.change.Unneeded(b.Group) {
 			continue
 		}
 		l.found.Blobs++

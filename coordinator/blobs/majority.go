@@ -7,7 +7,7 @@ import (
 	"time"
 )
 
-// share counts how many of some voters have a blob.
+// share counts how many of some voters have a blob, or lack it.
 type share struct{ voters, have, failed int }
 
 func (s share) majority() bool { return s.have > s.voters/2 }
@@ -79,9 +79,10 @@ const (
 )
 
 // spread pushes to all peers and returns once they, and this node if it has it,
-// are a majority. Where the members change meanwhile, it begins again.
-func (s *Store) spread(ctx context.Context, what string, have bool, push func(context.Context, Peer) error) error {
-	return asMembersChange(ctx, func() error { return s.spreadOnce(ctx, what, have, push) })
+// are a majority. Where the members change meanwhile, it begins again. No push takes
+// longer than limit.
+func (s *Store) spread(ctx context.Context, what string, have bool, limit time.Duration, push func(context.Context, Peer) error) error {
+	return asMembersChange(ctx, func() error { return s.spreadOnce(ctx, what, have, limit, push) })
 }
 
 // asMembersChange does something again while the members change under it.
@@ -99,12 +100,12 @@ func asMembersChange(ctx context.Context, do func() error) error {
 	}
 }
 
-func (s *Store) spreadOnce(ctx context.Context, what string, have bool, push func(context.Context, Peer) error) error {
+func (s *Store) spreadOnce(ctx context.Context, what string, have bool, limit time.Duration, push func(context.Context, Peer) error) error {
 	peers, err := s.peers()
 	if err != nil {
 		return fmt.Errorf("%s: %w: %w", what, ErrNoMajority, err)
 	}
-	answers := s.pushAll(ctx, &peers, push)
+	answers := s.pushAll(ctx, &peers, limit, push)
 	m := newMajority(&peers)
 	m.noteSelf(&peers, have)
 	var failed []error
@@ -134,10 +135,10 @@ type answerOf struct {
 // pushAll sends to all peers at the same time. A slow peer is not left without
 // the blob because a fast one made the majority. One that joins gets it, too,
 // and is not waited for: what fails there it copies later.
-func (s *Store) pushAll(ctx context.Context, peers *Peers, push func(context.Context, Peer) error) <-chan answerOf {
+func (s *Store) pushAll(ctx context.Context, peers *Peers, limit time.Duration, push func(context.Context, Peer) error) <-chan answerOf {
 	answers := make(chan answerOf, len(peers.Voters))
 	send := func(p Peer) error {
-		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), pushTimeout)
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), limit)
 		defer cancel()
 		return push(ctx, p)
 	}

@@ -1,11 +1,25 @@
 package blobs
 
 import (
+	"context"
 	"errors"
+	"fmt"
 	"sync"
 
 	"github.com/sheafgrid/sheaf/storage"
+	"github.com/sheafgrid/sheaf/task"
 )
+
+// Repair puts a peer's whole copy of a blob in the place of this node's, which
+// is damaged or missing. One that a majority lacks is storage.ErrNotFound;
+// ErrUnsure means that too few could be asked.
+func (s *Store) Repair(ctx context.Context, area Area, digest task.Digest) error {
+	ctx, err := s.stamped(ctx)
+	if err != nil {
+		return err
+	}
+	return s.repair(ctx, area, digest, fmt.Errorf("blob %s: no coordinator has it whole: %w", digest, storage.ErrNotFound))
+}
 
 // mending is a blob of this node's own that is fetched from a peer when it turns
 // out to be damaged while it is read. Its reader does not notice.

@@ -74,6 +74,7 @@ func (p *remotePeer) request(ctx context.Context, method, path string, body io.R
 		return nil, err
 	}
 	req.Header.Set(headerMembers, p.changes)
+	stamp(req)
 	return req, nil
 }
 

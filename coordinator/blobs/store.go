@@ -51,6 +51,9 @@ type Peer interface {
 	Name() task.NodeID
 	Put(ctx context.Context, area Area, digest task.Digest, size int64, r io.Reader) error
 	PutBatch(ctx context.Context, area Area, blobs []storage.Small) error
+	// Keep asks for blobs to be kept for a while, and returns those that the
+	// peer does not have.
+	Keep(ctx context.Context, area Area, digests []task.Digest) (missing []task.Digest, err error)
 	// Get returns the size of a blob and its bytes, or storage.ErrNotFound.
 	Get(ctx context.Context, area Area, digest task.Digest) (int64, io.ReadCloser, error)
 	// GetBatch returns those of some small blobs that the peer has, verified.
@@ -60,22 +63,36 @@ type Peer interface {
 	List(ctx context.Context, area Area, fn func(Listed) error) error
 }
 
-// pushTimeout bounds how long a blob may take to one peer.
-const pushTimeout = 2 * time.Minute
+// pushTimeout and pushRate bound how long a blob may take to one peer: this
+// long, and a second more for so many bytes.
+const (
+	pushTimeout = 2 * time.Minute
+	pushRate    = 1 << 20
+)
+
+// pushTime is how long size bytes may take to one peer.
+func pushTime(size int64) time.Duration {
+	return pushTimeout + time.Duration(size/pushRate)*time.Second
+}
 
 // Store is one node's view of the cluster's blobs.
 type Store struct {
 	local  map[Area]storage.Blobs
 	peers  func() (Peers, error)
 	log    *slog.Logger
+	clock  Clock // nil: nobody asks how late it is
+	shared func(area Area, size int64) bool
 	pushes sync.WaitGroup
 	groups map[Area]*groups
 }
 
 // New joins a node's own stores with its peers'. peers returns the other
 // members at each call.
-func New(public, outputs storage.Blobs, peers func() (Peers, error), log *slog.Logger) *Store {
-	s := &Store{local: map[Area]storage.Blobs{Public: public, Outputs: outputs}, peers: peers, log: log, groups: map[Area]*groups{}}
+func New(public, outputs storage.Blobs, peers func() (Peers, error), log *slog.Logger, options ...Option) *Store {
+	s := &Store{local: map[Area]storage.Blobs{Public: public, Outputs: outputs}, peers: peers, log: log, shared: func(Area, int64) bool { return false }, groups: map[Area]*groups{}}
+	for _, o := range options {
+		o(s)
+	}
 	for area := range s.local {
 		s.groups[area] = &groups{put: func(ctx context.Context, blobs []storage.Small) error { return s.putGroup(ctx, area, blobs) }}
 	}
@@ -90,10 +107,17 @@ func (s *Store) Local(area Area) storage.Blobs { return s.local[area] }
 
 // Put stores a blob, read from r, on a majority.
 func (s *Store) Put(ctx context.Context, area Area, digest task.Digest, size int64, r io.Reader) error {
+	ctx, err := s.stamped(ctx)
+	if err != nil {
+		return err
+	}
 	if err := s.local[area].Put(ctx, digest, size, r); err != nil {
 		return err
 	}
-	return s.spread(ctx, digest.Short(), true, func(ctx context.Context, p Peer) error {
+	if s.shared(area, size) {
+		return nil
+	}
+	return s.spread(ctx, digest.Short(), true, pushTime(size), func(ctx context.Context, p Peer) error {
 		b, err := s.local[area].Open(ctx, digest)
 		if err != nil {
 			return err
@@ -113,10 +137,17 @@ func (s *Store) PutBatch(ctx context.Context, area Area, blobs []storage.Small) 
 }
 
 func (s *Store) putGroup(ctx context.Context, area Area, blobs []storage.Small) error {
+	ctx, err := s.stamped(ctx)
+	if err != nil {
+		return err
+	}
+	if s.shared(area, 0) {
+		return s.local[area].PutBatch(ctx, blobs)
+	}
 	// This node's disk and the peers' work at the same time.
 	spread := make(chan error, 1)
 	s.pushes.Go(func() { spread <- s.spreadBatch(ctx, area, true, blobs) })
-	err := s.local[area].PutBatch(ctx, blobs)
+	err = s.local[area].PutBatch(ctx, blobs)
 	if errors.Is(err, storage.ErrNoSpace) {
 		// A full disk here is one node's: the others may be a majority.
 		if s.spreadBatch(ctx, area, false, blobs) == nil {
@@ -139,7 +170,7 @@ func (s *Store) spreadBatch(ctx context.Context, area Area, have bool, blobs []s
 			}
 			continue
 		}
-		err := s.spread(ctx, fmt.Sprintf("%d blobs", len(part)), have, func(ctx context.Context, p Peer) error {
+		err := s.spread(ctx, fmt.Sprintf("%d blobs", len(part)), have, pushTimeout, func(ctx context.Context, p Peer) error {
 			return p.PutBatch(ctx, area, part)
 		})
 		if err != nil {
@@ -172,6 +203,9 @@ func parts(blobs []storage.Small) iter.Seq[[]storage.Small] {
 func (s *Store) Open(ctx context.Context, area Area, digest task.Digest) (storage.Blob, error) {
 	local := s.local[area]
 	fetch := func(why error) (storage.Blob, error) {
+		if !errors.Is(why, storage.ErrNotFound) {
+			s.log.Warn("a stored blob is damaged; it is fetched from a peer", "blob", digest.Short(), "area", area, "why", why)
+		}
 		if err := s.repair(ctx, area, digest, why); err != nil {
 			return nil, err
 		}
@@ -188,21 +222,21 @@ func (s *Store) Open(ctx context.Context, area Area, digest task.Digest) (storag
 }
 
 // repair fetches a blob from the first peer that has it whole. It says
-// storage.ErrNotFound only when a majority says so.
+// storage.ErrNotFound only when a majority says so, or a store that all share.
 func (s *Store) repair(ctx context.Context, area Area, digest task.Digest, why error) error {
+	if s.shared(area, 0) {
+		return why // peers would look in the same place
+	}
 	peers, err := s.peers()
 	if err != nil {
 		return fmt.Errorf("%w: %w", ErrUnsure, err)
 	}
-	voters, missing := len(peers.Voters), 0
-	if peers.Voter {
-		voters, missing = voters+1, 1 // here
-	}
+	missing := newShare(&peers)
 	for _, p := range peers.Voters {
 		size, r, err := p.Get(ctx, area, digest)
 		if err != nil {
 			if errors.Is(err, storage.ErrNotFound) {
-				missing++
+				missing.have++
 			} else {
 				why = errors.Join(why, fmt.Errorf("node %s: %w", p.Name(), err))
 			}
@@ -219,22 +253,29 @@ func (s *Store) repair(ctx context.Context, area Area, digest task.Digest, why e
 		}
 		why = errors.Join(why, fmt.Errorf("node %s: %w", p.Name(), err))
 	}
-	if missing < voters/2+1 {
+	if !missing.majority() {
 		return fmt.Errorf("%w: %v", ErrUnsure, why) // not %w: it must not pass for an answer
 	}
 	return why
 }
 
-// fetch reads a blob from the first peer that has it, without keeping it.
+// fetch reads a blob from the first peer that has it, without keeping it. It
+// says storage.ErrNotFound only when a majority says so.
 func (s *Store) fetch(ctx context.Context, area Area, digest task.Digest, limit int64) ([]byte, error) {
 	peers, err := s.peers()
 	if err != nil {
 		return nil, err
 	}
-	why := ErrUnsure // repair has met one that has it
+	missing := newShare(&peers)
+	var why error
 	for _, p := range peers.Voters {
 		size, r, err := p.Get(ctx, area, digest)
+		if errors.Is(err, storage.ErrNotFound) {
+			missing.have++
+			continue
+		}
 		if err != nil {
+			why = errors.Join(why, fmt.Errorf("node %s: %w", p.Name(), err))
 			continue
 		}
 		var b []byte
@@ -247,7 +288,19 @@ func (s *Store) fetch(ctx context.Context, area Area, digest task.Digest, limit 
 		}
 		why = errors.Join(why, fmt.Errorf("node %s: %w", p.Name(), err))
 	}
-	return nil, fmt.Errorf("blob %s: %w", digest, why)
+	if !missing.majority() {
+		return nil, fmt.Errorf("blob %s: %w: %v", digest, ErrUnsure, why) // not %w: it must not pass for an answer
+	}
+	return nil, fmt.Errorf("blob %s: %w", digest, storage.ErrNotFound)
+}
+
+// newShare begins to count who lacks a blob that this node has no whole copy of.
+func newShare(p *Peers) share {
+	lack := share{voters: len(p.Voters)}
+	if p.Voter {
+		lack.voters, lack.have = lack.voters+1, 1 // here
+	}
+	return lack
 }
 
 // ReadAll returns a whole blob of at most limit bytes. A copy that turns out

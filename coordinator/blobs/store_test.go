@@ -210,6 +210,44 @@ func TestReadingFetchesAndRepairs(t *testing.T) {
 	}
 }
 
+// Damage that is met in the middle of a blob is mended there: who reads notices
+// nothing.
+func TestDamageIsMendedWhileReading(t *testing.T) {
+	c := newCluster(t, 3)
+	b := bytes.Repeat([]byte("0123456789abcdef"), 200_000)
+	if err := c.put(0, b); err != nil {
+		t.Fatal(err)
+	}
+	if n := c.copies(blobs.Public, task.Sum(b)); n != 3 {
+		t.Fatalf("it is on %d nodes", n)
+	}
+	blob, err := c.stores[0].Open(context.Background(), blobs.Public, task.Sum(b))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer blob.Close()
+	c.inner[0].Script(faulty.Fault{Op: faulty.ReadAt, Call: 3, Err: storage.ErrCorrupt, After: 100})
+	got, err := io.ReadAll(io.NewSectionReader(blob, 0, blob.Size()))
+	if err != nil || !bytes.Equal(got, b) {
+		t.Errorf("read %d bytes, %v, want all %d", len(got), err, len(b))
+	}
+	if n := c.inner[0].Calls(faulty.Put); n != 1 {
+		t.Errorf("the damaged blob was put %d times, want once", n)
+	}
+	for i := range c.stores {
+		c.down[i] = i > 0
+	}
+	c.inner[0].Script(faulty.Fault{Op: faulty.ReadAt, Err: storage.ErrCorrupt})
+	blob, err = c.stores[0].Open(context.Background(), blobs.Public, task.Sum(b))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer blob.Close()
+	if _, err := blob.ReadAt(make([]byte, 10), 0); !errors.Is(err, blobs.ErrUnsure) {
+		t.Errorf("damaged, and no peer is there: %v, want ErrUnsure", err)
+	}
+}
+
 func TestOutputsArePublishedByCopying(t *testing.T) {
 	c := newCluster(t, 3)
 	b := []byte("result")

@@ -26,9 +26,11 @@ import (
 	"github.com/hashicorp/raft"
 
 	"github.com/sheafgrid/sheaf/coordinator"
+	"github.com/sheafgrid/sheaf/coordinator/collect"
 	"github.com/sheafgrid/sheaf/coordinator/consensus"
 	"github.com/sheafgrid/sheaf/coordinator/peers"
 	"github.com/sheafgrid/sheaf/coordinator/state"
+	"github.com/sheafgrid/sheaf/storage"
 	"github.com/sheafgrid/sheaf/storage/faulty"
 	"github.com/sheafgrid/sheaf/storage/memory"
 	"github.com/sheafgrid/sheaf/task"
@@ -46,6 +48,23 @@ type Cluster struct {
 
 	mu         sync.Mutex
 	onTheirWay sync.WaitGroup // messages, on a network
+	ahead      time.Duration  // by which Skip moved the nodes' clocks
+}
+
+// Skip lets time pass for the cluster: its clocks jump forward, and nothing else
+// happens meanwhile. It returns by how much they have jumped so far.
+func (c *Cluster) Skip(d time.Duration) time.Duration {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.ahead += d
+	return c.ahead
+}
+
+// now is what a node's own clock says, in milliseconds.
+func (c *Cluster) now(n *Node) int64 {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return time.Now().Add(c.ahead).UnixMilli() + n.ahead.Load()
 }
 
 // Node is one coordinator. Its stores outlive it, as a disk does.
@@ -57,7 +76,8 @@ type Node struct {
 	transport *raft.InmemTransport
 	public    *faulty.Store
 	outputs   *faulty.Store
-	running   *coordinator.Assembly // nil while the node is down
+	kept      *coordinator.Collected // what stands before them
+	running   *coordinator.Assembly  // nil while the node is down
 	ended     chan error
 	stop      func() error
 	ahead     atomic.Int64 // milliseconds that its clock is ahead of the others'
@@ -97,6 +117,7 @@ func (c *Cluster) Add(replaces task.NodeID) *Node {
 			URL: "http://" + string(name) + ".test", Raft: string(name), Replaces: replaces,
 		},
 	}
+	node.kept = collected(c.TB, node)
 	if len(c.Nodes) == 0 {
 		node.identity.Bootstrap = &coordinator.Bootstrap{Operator: c.Operator().Public(), Anyone: true}
 	} else {
@@ -198,6 +219,16 @@ func blobs(tb testing.TB) *faulty.Store {
 	return faulty.New(s)
 }
 
+// collected stands before a node's stores. The clock that says when something
+// was put into them lives as long as they do.
+func collected(tb testing.TB, n *Node) *coordinator.Collected {
+	clock, err := collect.OpenClock("")
+	if err != nil {
+		tb.Fatal(err)
+	}
+	return &coordinator.Collected{Public: collect.NewStore(n.public, clock), Outputs: collect.NewStore(n.outputs, clock), Clock: clock}
+}
+
 func logger() *slog.Logger {
 	if os.Getenv("SHEAF_TEST_LOG") != "" {
 		return slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelDebug}))
@@ -223,8 +254,8 @@ func (c *Cluster) Start(n *Node) {
 		}
 	}
 	a, err := coordinator.Assemble(coordinator.Parts{
-		Identity: n.identity, Raft: n.raft, Public: n.public, Outputs: n.outputs, Key: n.key(), Peers: reach{c, n},
-		Find: c.finder(n), Local: true, CopyRate: c.CopyRate, Timing: consensus.TimingLAN(), Trailing: c.Net.trailing(), Now: n.now, Wall: time.Now, Logger: logger().With("node", n.Name),
+		Identity: n.identity, Raft: n.raft, Public: n.kept.Public, Outputs: n.kept.Outputs, Collect: n.kept, Key: n.key(), Peers: reach{c, n},
+		Find: c.finder(n), Local: true, CopyRate: c.CopyRate, Timing: consensus.TimingLAN(), Trailing: c.Net.trailing(), Now: func() int64 { return c.now(n) }, Wall: time.Now, Logger: logger().With("node", n.Name),
 	})
 	if err != nil {
 		c.TB.Fatal(err)
@@ -259,9 +290,6 @@ func (c *Cluster) finder(n *Node) func(context.Context) (task.NodeID, string, er
 		return "", "", errors.New("no other node is up")
 	}
 }
-
-// now is the node's own clock.
-func (n *Node) now() int64 { return time.Now().UnixMilli() + n.ahead.Load() }
 
 // JumpClock sets a node's clock forwards, or backwards.
 func (n *Node) JumpClock(by time.Duration) { n.ahead.Add(by.Milliseconds()) }
@@ -385,5 +413,55 @@ func (c *Cluster) Check() {
 				}
 			})
 		}
+	}
+}
+
+// CollectBlobs makes all running nodes delete the blobs that nobody refers to.
+func (c *Cluster) CollectBlobs() {
+	c.TB.Helper()
+	for _, n := range c.Nodes {
+		if n.running == nil {
+			continue
+		}
+		if err := n.running.CollectBlobs(context.Background()); err != nil {
+			c.TB.Errorf("node %s: %v", n.Name, err)
+		}
+	}
+}
+
+// Copies is on how many nodes' own disks a public blob or an output is.
+func (c *Cluster) Copies(digest task.Digest) (public, outputs int) {
+	c.TB.Helper()
+	for _, n := range c.Nodes {
+		for store, count := range map[*collect.Store]*int{n.kept.Public: &public, n.kept.Outputs: &outputs} {
+			ok, err := store.Has(context.Background(), digest)
+			if err != nil {
+				c.TB.Fatal(err)
+			}
+			if ok {
+				*count++
+			}
+		}
+	}
+	return public, outputs
+}
+
+// TakeAway removes an output from a node's disk, and returns its bytes.
+func (n *Node) TakeAway(digest task.Digest) []byte {
+	ctx := context.Background()
+	b, err := storage.ReadAll(ctx, n.kept.Outputs, digest, storage.MaxBlobSize)
+	if err == nil {
+		err = n.kept.Outputs.Delete(ctx, digest)
+	}
+	if err != nil {
+		panic(err)
+	}
+	return b
+}
+
+// PutBack puts an output onto a node's disk.
+func (n *Node) PutBack(b []byte) {
+	if err := n.kept.Outputs.Put(context.Background(), task.Sum(b), int64(len(b)), bytes.NewReader(b)); err != nil {
+		panic(err)
 	}
 }

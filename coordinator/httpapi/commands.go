@@ -141,6 +141,9 @@ func (s *Server) preparePublish(ctx context.Context, e *protocol.Envelope, q sta
 	if _, err := wasm.Check(module, wasm.ProgramRules(uint32(task.MaxMemory/task.WasmPage))); err != nil {
 		return nil, protocol.Refuse(protocol.CodeInvalid, "program %s: %v", p.Program.Short(), err)
 	}
+	if err := s.keep(ctx, p.Program); err != nil {
+		return nil, err
+	}
 	return &state.Publish{Request: q, Project: p.Project, App: p.App, Program: p.Program, Meter: p.Meter, Signature: p.Signature}, nil
 }
 
@@ -153,6 +156,8 @@ func blobRefusal(what string, digest task.Digest, err error) error {
 		return protocol.Refuse(protocol.CodeMissingBlob, "%s %s was not uploaded; upload it and send the request again", what, digest.Short())
 	case errors.Is(err, storage.ErrTooLarge):
 		return protocol.Refuse(protocol.CodeTooLarge, "%s %s: %v", what, digest.Short(), err)
+	case errors.Is(err, storage.ErrUnavailable):
+		return outOfReach(what, digest, err)
 	}
 	return fmt.Errorf("%s %s: %w", what, digest, err)
 }

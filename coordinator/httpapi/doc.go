@@ -21,6 +21,7 @@ import (
 	"github.com/sheafgrid/sheaf/protocol"
 	"github.com/sheafgrid/sheaf/sheaves"
 	"github.com/sheafgrid/sheaf/storage"
+	"github.com/sheafgrid/sheaf/storage/partial"
 	"github.com/sheafgrid/sheaf/task"
 	"github.com/sheafgrid/sheaf/web"
 )
@@ -58,7 +59,9 @@ type Store interface {
 	Put(ctx context.Context, digest task.Digest, size int64, r io.Reader) error
 	Open(ctx context.Context, digest task.Digest) (storage.Blob, error)
 	ReadAll(ctx context.Context, digest task.Digest, limit int64) ([]byte, error)
-	Have(ctx context.Context, digest task.Digest) (bool, error)
+	// Keep sees to it that a majority has blobs and keeps them until an entry
+	// that refers to them is in the log.
+	Keep(ctx context.Context, digests ...task.Digest) error
 }
 
 // Config is what a Server is made of.
@@ -71,11 +74,15 @@ type Config struct {
 	Members  Members
 	Public   Store
 	Outputs  Store
-	Forward  *http.Client // reaches the other coordinators by their names (peers.URL)
+	Partial  *partial.Store                                // beginnings of large uploads; nil: none are kept
+	Room     func(bytes int64) (release func(), err error) // sets space aside for them; nil: there is enough
+	Forward  *http.Client                                  // reaches the other coordinators by their names (peers.URL)
 	Pages    *web.Pages
 	Ready    func() error        // why clients should rather ask another node
 	Refused  func(protocol.Code) // is told of every refusal
 	Logger   *slog.Logger
+
+	DirectPublic, DirectOutputs Direct // where clients may send and read blobs by themselves; nil: nowhere
 }
 
 // Server answers HTTP requests.

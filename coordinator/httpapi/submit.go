@@ -2,11 +2,14 @@ package httpapi
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"io"
 
 	"github.com/sheafgrid/sheaf/coordinator/state"
 	"github.com/sheafgrid/sheaf/protocol"
 	"github.com/sheafgrid/sheaf/publisher"
+	"github.com/sheafgrid/sheaf/storage"
 	"github.com/sheafgrid/sheaf/task"
 	"github.com/sheafgrid/sheaf/wasm"
 )
@@ -38,12 +41,47 @@ func (s *Server) prepareSubmit(ctx context.Context, e *protocol.Envelope, q stat
 			return nil, err
 		}
 	}
+	var pages []task.Digest
 	if spec.Split.Kind == task.SplitLines {
-		if err := s.checkLines(ctx, spec); err != nil {
+		if pages, err = s.checkLines(ctx, spec); err != nil {
 			return nil, err
 		}
 	}
+	if err := s.keepNamed(ctx, spec, pages); err != nil {
+		return nil, err
+	}
 	return &state.SubmitJob{Request: q, Project: p.Project, Spec: p.Spec}, nil
+}
+
+// keepNamed sees to it that what a job names is still there when its entry is
+// applied: it may have been uploaded long ago, for another job.
+func (s *Server) keepNamed(ctx context.Context, spec *task.JobSpec, pages []task.Digest) error {
+	named := append([]task.Digest{spec.Program}, pages...)
+	if spec.Reduce != nil {
+		named = append(named, spec.Reduce.Program)
+	}
+	for _, in := range spec.Inputs {
+		named = append(named, in.Blob)
+	}
+	if l := &spec.Split.Lines; spec.Split.Kind == task.SplitLines {
+		named = append(named, l.Blob, l.Index)
+	}
+	return s.keep(ctx, named...)
+}
+
+// keep makes a majority keep blobs until the entry that refers to them is in
+// the log.
+func (s *Server) keep(ctx context.Context, digests ...task.Digest) error {
+	err := s.cfg.Public.Keep(ctx, digests...)
+	switch {
+	case err == nil:
+		return nil
+	case errors.Is(err, storage.ErrNotFound):
+		return protocol.Refuse(protocol.CodeMissingBlob, "not all that the request names is here: %v; upload it and send the request again", err)
+	case errors.Is(err, storage.ErrNoSpace):
+		return protocol.Refuse(protocol.CodeNoSpace, "the coordinators have no room for what the request names (%v)", err)
+	}
+	return &protocol.Error{Code: protocol.CodeOverloaded, Text: fmt.Sprintf("what the request names could not be kept: %v", err), RetryMillis: 1000}
 }
 
 // checkProgram makes sure that a program starts within the memory it is given.
@@ -71,21 +109,24 @@ func (s *Server) checkInput(ctx context.Context, path string, digest task.Digest
 }
 
 // checkLines reads the file once and compares it with its index: ranges that
-// overlap, or miss a line, would make results that nobody could explain.
-func (s *Server) checkLines(ctx context.Context, spec *task.JobSpec) error {
+// overlap, or miss a line, would make results that nobody could explain. It
+// returns the index's pages.
+func (s *Server) checkLines(ctx context.Context, spec *task.JobSpec) ([]task.Digest, error) {
 	l := &spec.Split.Lines
 	if err := s.checkInput(ctx, l.Path, l.Blob, l.Size); err != nil {
-		return err
+		return nil, err
 	}
 	index, err := s.cfg.Public.ReadAll(ctx, l.Index, maxIndexBytes)
 	if err != nil {
-		return blobRefusal("index", l.Index, err)
+		return nil, blobRefusal("index", l.Index, err)
 	}
+	var pages []task.Digest
 	page := func(k uint64) ([]byte, error) {
 		digest, err := task.PageDigest(index, k)
 		if err != nil {
 			return nil, protocol.Refuse(protocol.CodeInvalid, "index %s: %v", l.Index.Short(), err)
 		}
+		pages = append(pages, digest)
 		b, err := s.cfg.Public.ReadAll(ctx, digest, maxIndexBytes)
 		if err != nil {
 			return nil, blobRefusal("index page", digest, err)
@@ -94,14 +135,14 @@ func (s *Server) checkLines(ctx context.Context, spec *task.JobSpec) error {
 	}
 	file, err := s.cfg.Public.Open(ctx, l.Blob)
 	if err != nil {
-		return blobRefusal("input "+l.Path, l.Blob, err)
+		return nil, blobRefusal("input "+l.Path, l.Blob, err)
 	}
 	defer file.Close()
 	if err := publisher.CheckLineIndex(ctx, l, io.NewSectionReader(file, 0, file.Size()), page); err != nil {
 		if e := protocol.AsError(err); e.Code != protocol.CodeInternal {
-			return e
+			return nil, e
 		}
-		return protocol.Refuse(protocol.CodeInvalid, "input %s does not fit its index: %v", l.Path, err)
+		return nil, protocol.Refuse(protocol.CodeInvalid, "input %s does not fit its index: %v", l.Path, err)
 	}
-	return nil
+	return pages, nil
 }

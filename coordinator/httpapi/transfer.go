@@ -13,6 +13,7 @@ import (
 	"github.com/sheafgrid/sheaf/coordinator/state"
 	"github.com/sheafgrid/sheaf/protocol"
 	"github.com/sheafgrid/sheaf/storage"
+	"github.com/sheafgrid/sheaf/storage/partial"
 	"github.com/sheafgrid/sheaf/task"
 )
 
@@ -29,6 +30,9 @@ func (s *Server) serveBlob(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	defer b.Close()
+	if s.sendDirect(w, r, b, digest) {
+		return
+	}
 	w.Header().Set("Cache-Control", "public, max-age=31536000, immutable")
 	s.sendBlob(w, r, b, digest)
 }
@@ -38,10 +42,19 @@ func readRefusal(what string, digest task.Digest, err error) error {
 	if errors.Is(err, storage.ErrNoSpace) {
 		return protocol.Refuse(protocol.CodeNoSpace, "%s %s is at another coordinator, and this one has no room to fetch it; ask another one", what, digest)
 	}
+	if errors.Is(err, storage.ErrUnavailable) {
+		return outOfReach(what, digest, err)
+	}
 	if errors.Is(err, storage.ErrNotFound) {
 		return protocol.Refuse(protocol.CodeNotFound, "there is no %s %s here", what, digest)
 	}
 	return fmt.Errorf("%s %s: %w", what, digest, err)
+}
+
+// outOfReach asks to come back later: the server that the blobs are on does not
+// answer.
+func outOfReach(what string, digest task.Digest, err error) error {
+	return &protocol.Error{Code: protocol.CodeOverloaded, Text: fmt.Sprintf("%s %s cannot be reached at the moment: %v", what, digest.Short(), err), RetryMillis: 2000}
 }
 
 // sendBlob sends bytes that somebody else wrote: never to be shown by a
@@ -55,7 +68,7 @@ func (s *Server) sendBlob(w http.ResponseWriter, r *http.Request, b storage.Blob
 
 // servePutBlob takes a blob of a publisher's.
 func (s *Server) servePutBlob(w http.ResponseWriter, r *http.Request) {
-	s.put(w, r, s.cfg.Public, func(v view, key task.Key) (most int64, err error) {
+	s.put(w, r, areaPublic, s.cfg.Public, func(v view, key task.Key) (most int64, err error) {
 		if !v.MayPublish(key) && !s.cfg.Node.Serving() {
 			// The leader may know better than this node, which may have just come up.
 			return 0, &protocol.Error{Code: protocol.CodeOverloaded, Text: fmt.Sprintf("account %s is not known here yet as one that may publish", key), RetryMillis: 300}
@@ -75,7 +88,7 @@ func (s *Server) servePutOutput(w http.ResponseWriter, r *http.Request) {
 		s.fail(w, protocol.Refuse(protocol.CodeMalformed, "want the id of an attempt, got %q", r.PathValue("attempt")))
 		return
 	}
-	s.put(w, r, s.cfg.Outputs, func(v view, key task.Key) (most int64, err error) {
+	s.put(w, r, areaOutputs, s.cfg.Outputs, func(v view, key task.Key) (most int64, err error) {
 		host, _, known := v.HostByKey(key)
 		a, ok := v.Attempt(task.AttemptID(id))
 		switch {
@@ -101,46 +114,58 @@ func (v view) maxOutput(a *state.Attempt) int64 {
 	return int64(spec.Limits.Output)
 }
 
+// Areas of blobs, for uploads in parts.
+const (
+	areaPublic  = "blobs"
+	areaOutputs = "outputs"
+)
+
 // mayUpload says how many bytes a key may upload, or why none.
 type mayUpload func(v view, key task.Key) (most int64, err error)
 
 // put stores an upload. It takes the whole body and answers alike whether the
 // blob was there or not (T3).
-func (s *Server) put(w http.ResponseWriter, r *http.Request, to Store, allowed mayUpload) {
-	err := s.storeUpload(w, r, to, allowed)
+func (s *Server) put(w http.ResponseWriter, r *http.Request, area string, to Store, allowed mayUpload) {
+	status, err := s.storeUpload(w, r, area, to, allowed)
 	if err != nil {
 		s.fail(w, err)
 		return
 	}
-	w.WriteHeader(http.StatusNoContent)
+	w.WriteHeader(status)
 }
 
-func (s *Server) storeUpload(w http.ResponseWriter, r *http.Request, to Store, allowed mayUpload) error {
+func (s *Server) storeUpload(w http.ResponseWriter, r *http.Request, area string, to Store, allowed mayUpload) (status int, err error) {
 	digest, err := task.ParseDigest(r.PathValue("digest"))
 	if err != nil {
-		return protocol.Refuse(protocol.CodeMalformed, "%v", err)
+		return 0, protocol.Refuse(protocol.CodeMalformed, "%v", err)
 	}
 	key, err := task.ParseKey(r.Header.Get(protocol.HeaderKey))
 	if err != nil {
-		return protocol.Refuse(protocol.CodeBadSignature, "an upload needs the header %s: %v", protocol.HeaderKey, err)
+		return 0, protocol.Refuse(protocol.CodeBadSignature, "an upload needs the header %s: %v", protocol.HeaderKey, err)
 	}
 	if !protocol.VerifyUpload(key, s.cfg.Cluster, digest, protocol.DecodeSignature(r.Header.Get(protocol.HeaderSignature))) {
-		return protocol.Refuse(protocol.CodeBadSignature, "the upload is not signed by key %s", key)
+		return 0, protocol.Refuse(protocol.CodeBadSignature, "the upload is not signed by key %s", key)
 	}
 	var most int64
 	s.view(func(v view) { most, err = allowed(v, key) })
 	if err != nil {
-		return err
+		return 0, err
+	}
+	switch offset := r.Header.Get(protocol.HeaderOffset); {
+	case offset == protocol.OffsetUnknown && s.cfg.Partial == nil:
+		return goOnAt(w, 0), nil
+	case offset != "" && s.cfg.Partial != nil:
+		return s.resume(w, r, to, partial.Owner{Area: area, Key: key, Digest: digest}, most)
 	}
 	size, body, done, err := uploadBody(w, r)
 	if err != nil {
-		return err
+		return 0, err
 	}
 	defer done()
 	if size > most {
-		return protocol.Refuse(protocol.CodeTooLarge, "blob %s has %d bytes, at most %d are allowed", digest.Short(), size, most)
+		return 0, protocol.Refuse(protocol.CodeTooLarge, "blob %s has %d bytes, at most %d are allowed", digest.Short(), size, most)
 	}
-	return uploadRefusal(digest, to.Put(r.Context(), digest, size, body))
+	return http.StatusNoContent, uploadRefusal(digest, to.Put(r.Context(), digest, size, body))
 }
 
 // uploadBody is the plain bytes of an upload and how many there are said to be.

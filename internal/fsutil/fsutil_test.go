@@ -200,10 +200,10 @@ func wantOnly(t *testing.T, dir, name string) {
 
 func TestFreeAndSize(t *testing.T) {
 	dir := t.TempDir()
-	if free, err := fsutil.Free(dir); err != nil || free <= 0 {
+	if free, _, err := fsutil.Space(dir); err != nil || free <= 0 {
 		t.Errorf("%d bytes are free, %v; want some", free, err)
 	}
-	if _, err := fsutil.Free(filepath.Join(dir, "none")); err == nil {
+	if _, _, err := fsutil.Space(filepath.Join(dir, "none")); err == nil {
 		t.Error("a folder that is not there has free space")
 	}
 	if err := os.WriteFile(filepath.Join(dir, "a"), make([]byte, 1000), 0o600); err != nil {

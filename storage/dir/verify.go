@@ -6,6 +6,7 @@ import (
 	"crypto/sha256"
 	"errors"
 	"fmt"
+	"syscall"
 
 	"github.com/sheafgrid/sheaf/storage"
 	"github.com/sheafgrid/sheaf/task"
@@ -13,7 +14,7 @@ import (
 
 // Pace is called before bytes more of the disk are read, and returns when that
 // is welcome. Its error ends the reading.
-type Pace func(ctx context.Context, bytes int) error
+type Pace = func(ctx context.Context, bytes int) error
 
 // Verify reads a whole blob from the disk, whatever is in memory, and checks
 // every byte of its file. Damage is ErrCorrupt.
@@ -23,8 +24,9 @@ func (s *Store) Verify(ctx context.Context, digest task.Digest) error {
 
 // Scrub verifies all blobs whose digests are from or higher, in their order,
 // at the pace given. It calls each with every blob and nil or ErrCorrupt: so a
-// scrub that was interrupted can go on where it was. An error of each ends it
-// and is returned as it is, as is any other failure.
+// scrub that was interrupted can go on where it was. A file that the disk fails
+// to read is as good as damaged. An error of each ends it and is returned as it
+// is, as is any other failure.
 func (s *Store) Scrub(ctx context.Context, from task.Digest, pace Pace, each func(task.Digest, error) error) error {
 	if err := s.enter(ctx); err != nil {
 		return err
@@ -34,6 +36,9 @@ func (s *Store) Scrub(ctx context.Context, from task.Digest, pace Pace, each fun
 		err := s.verify(ctx, d, pace)
 		if errors.Is(err, storage.ErrNotFound) {
 			return nil // deleted meanwhile
+		}
+		if errors.Is(err, syscall.EIO) {
+			err = fmt.Errorf("%w: %w", storage.ErrCorrupt, err)
 		}
 		if err != nil && !errors.Is(err, storage.ErrCorrupt) {
 			return err
