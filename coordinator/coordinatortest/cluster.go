@@ -197,13 +197,13 @@ func (c *Cluster) AskToJoin(q map[string]string) (status int, text string) {
 	}
 	lead := c.LeaderNode()
 	res, err := c.PeerClient(nil).Post(peers.URL(lead.Name, "/internal/v1/join"), "application/json", bytes.NewReader(body))
-	if err != nil {
-		c.TB.Fatal(err)
+	if err != nil { // it is down, or the network lost it
+		return http.StatusServiceUnavailable, err.Error()
 	}
 	defer res.Body.Close()
 	b, err := io.ReadAll(res.Body)
 	if err != nil {
-		c.TB.Fatal(err)
+		return http.StatusServiceUnavailable, err.Error()
 	}
 	return res.StatusCode, string(b)
 }
