@@ -99,7 +99,7 @@ func TestRollingUpgrade(t *testing.T) {
 	case <-ctx.Done():
 		t.Fatal("the old program runs in the new cluster")
 	}
-	if words := lastWords(late.log); !strings.Contains(words, "version 2, this program knows version 1") && !strings.Contains(words, "which this program does not know") {
+	if words := lastWords(late.log); !strings.Contains(words, "version 2, this program knows version 1") && !strings.Contains(words, "knows version 1; install a newer sheaf") && !strings.Contains(words, "which this program does not know") {
 		t.Errorf("the old program ended with %q", words)
 	} else {
 		t.Log(words)
