@@ -7,7 +7,6 @@ import (
 	"io"
 	"iter"
 	"log/slog"
-	"sync"
 	"time"
 
 	"github.com/sheafgrid/sheaf/storage"
@@ -82,7 +81,7 @@ type Store struct {
 	log    *slog.Logger
 	clock  Clock // nil: nobody asks how late it is
 	shared func(area Area, size int64) bool
-	pushes sync.WaitGroup
+	pushes background
 	groups map[Area]*groups
 }
 

@@ -76,8 +76,8 @@ type Node struct {
 	transport *raft.InmemTransport
 	public    *faulty.Store
 	outputs   *faulty.Store
-	kept      *coordinator.Collected // what stands before them
-	running   *coordinator.Assembly  // nil while the node is down
+	kept      *coordinator.Collected               // what stands before them
+	up        atomic.Pointer[coordinator.Assembly] // nil while the node is down
 	ended     chan error
 	stop      func() error
 	ahead     atomic.Int64 // milliseconds that its clock is ahead of the others'
@@ -141,10 +141,10 @@ func (c *Cluster) Add(replaces task.NodeID) *Node {
 // it is back.
 func (c *Cluster) allKnowVoter(name task.NodeID) bool {
 	for _, n := range c.Nodes {
-		if n.running == nil {
+		if n.Running() == nil {
 			continue
 		}
-		voters, err := n.running.Voters()
+		voters, err := n.Running().Voters()
 		if _, voter := voters[name]; !voter || err != nil {
 			return false
 		}
@@ -248,7 +248,7 @@ func (c *Cluster) Start(n *Node) {
 		n.raft.Transport = &lossy{InmemTransport: n.transport, net: c.Net, name: string(n.Name)}
 	}
 	for _, other := range c.Nodes {
-		if other != n && other.running != nil {
+		if other != n && other.Running() != nil {
 			other.transport.Connect(raft.ServerAddress(n.Name), n.transport)
 			n.transport.Connect(raft.ServerAddress(other.Name), other.transport)
 		}
@@ -271,7 +271,7 @@ func (c *Cluster) Start(n *Node) {
 		done <- err
 	}()
 	c.mu.Lock()
-	n.running = a
+	n.up.Store(a)
 	c.mu.Unlock()
 	n.stop = func() error { cancel(); return <-done }
 }
@@ -283,7 +283,7 @@ func (c *Cluster) finder(n *Node) func(context.Context) (task.NodeID, string, er
 		c.mu.Lock()
 		defer c.mu.Unlock()
 		for _, other := range c.Nodes {
-			if other != n && other.running != nil {
+			if other != n && other.Running() != nil {
 				return other.Name, other.identity.Raft, nil
 			}
 		}
@@ -302,13 +302,13 @@ func (n *Node) TakePlaceOf(lost task.NodeID) { n.identity.Replaces = lost }
 func (c *Cluster) Kill(n *Node) {
 	c.TB.Helper()
 	for _, other := range c.Nodes {
-		if other != n && other.running != nil {
+		if other != n && other.Running() != nil {
 			other.transport.Disconnect(raft.ServerAddress(n.Name))
 		}
 	}
 	n.transport.DisconnectAll()
 	c.mu.Lock()
-	n.running = nil
+	n.up.Store(nil)
 	c.mu.Unlock()
 	err := n.stop()
 	select {
@@ -337,7 +337,7 @@ func (c *Cluster) Bury(n *Node) error {
 // Stop ends all nodes.
 func (c *Cluster) Stop() {
 	for _, n := range c.Nodes {
-		if n.running != nil {
+		if n.Running() != nil {
 			c.Kill(n)
 		}
 	}
@@ -365,7 +365,7 @@ func (c *Cluster) LeaderNode() *Node {
 	var lead *Node
 	c.WaitFor("a leader", func() bool {
 		for _, n := range c.Nodes {
-			if n.running != nil && n.running.Status().Serving {
+			if n.Running() != nil && n.Running().Status().Serving {
 				lead = n
 				return true
 			}
@@ -376,10 +376,10 @@ func (c *Cluster) LeaderNode() *Node {
 }
 
 // Leader is the assembly of the node that leads.
-func (c *Cluster) Leader() *coordinator.Assembly { return c.LeaderNode().running }
+func (c *Cluster) Leader() *coordinator.Assembly { return c.LeaderNode().Running() }
 
 // Running is a node's assembly, or nil while it is down.
-func (n *Node) Running() *coordinator.Assembly { return n.running }
+func (n *Node) Running() *coordinator.Assembly { return n.up.Load() }
 
 // Stores are the node's own blobs, which a test may let fail.
 func (n *Node) Stores() (public, outputs *faulty.Store) { return n.public, n.outputs }
@@ -392,22 +392,22 @@ func (c *Cluster) Check() {
 		at := map[uint64]task.Digest{}
 		digests, applied := map[task.Digest]bool{}, map[uint64]bool{}
 		for _, n := range c.Nodes {
-			if n.running == nil {
+			if n.Running() == nil {
 				continue
 			}
-			index, digest := n.running.Digest()
+			index, digest := n.Running().Digest()
 			if other, ok := at[index]; ok && other != digest {
 				c.TB.Fatalf("R3: at entry %d node %s has state %s, another %s", index, n.Name, digest.Short(), other.Short())
 			}
 			// A node that restored a snapshot counts entries without a command,
 			// the others do not: their digests may have several indexes.
-			at[index], digests[digest], applied[n.running.Status().Applied] = digest, true, true
+			at[index], digests[digest], applied[n.Running().Status().Applied] = digest, true, true
 		}
 		return len(digests) == 1 && len(applied) == 1
 	})
 	for _, n := range c.Nodes {
-		if n.running != nil {
-			n.running.State(func(s *state.State) {
+		if n.Running() != nil {
+			n.Running().State(func(s *state.State) {
 				if err := s.Check(); err != nil {
 					c.TB.Errorf("node %s: %v", n.Name, err)
 				}
@@ -420,10 +420,10 @@ func (c *Cluster) Check() {
 func (c *Cluster) CollectBlobs() {
 	c.TB.Helper()
 	for _, n := range c.Nodes {
-		if n.running == nil {
+		if n.Running() == nil {
 			continue
 		}
-		if err := n.running.CollectBlobs(context.Background()); err != nil {
+		if err := n.Running().CollectBlobs(context.Background()); err != nil {
 			c.TB.Errorf("node %s: %v", n.Name, err)
 		}
 	}

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 
 	"github.com/sheafgrid/sheaf/coordinator/peers"
 	"github.com/sheafgrid/sheaf/task"
@@ -126,12 +127,12 @@ func (d direct) handler(host string) http.Handler {
 	d.c.mu.Lock()
 	defer d.c.mu.Unlock()
 	switch {
-	case n.running == nil:
+	case n.Running() == nil:
 		return nil
 	case d.inside:
-		return n.running.PeerHandler()
+		return n.Running().PeerHandler()
 	}
-	return n.running.Handler()
+	return n.Running().Handler()
 }
 
 // node finds a node by the host of a URL: its name, or, for clients, that of
@@ -145,6 +146,13 @@ func (d direct) node(host string) *Node {
 		}
 	}
 	return nil
+}
+
+// Rotate moves the first node to the end.
+func (c *Cluster) Rotate() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.Nodes = append(slices.Clone(c.Nodes[1:]), c.Nodes[0])
 }
 
 // URLs are where the nodes are reached, in the order in which they were added.
