@@ -29,7 +29,7 @@ func (s *Server) fresh(pattern string, serve http.HandlerFunc) {
 			serve(w, r)
 			return
 		}
-		if s.cfg.Node.Serving() && (planted.Is(planted.StaleRead) || s.cfg.Node.Verify(r.Context()) == nil) {
+		if planted.Is(planted.StaleRead) || s.cfg.Node.Serving() && s.cfg.Node.Verify(r.Context()) == nil {
 			serve(w, r)
 			return
 		}
