@@ -7,6 +7,7 @@ import (
 	"io"
 	"log/slog"
 	"os"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -24,10 +25,26 @@ type member struct {
 	name      task.NodeID
 	stores    consensus.Stores
 	transport *raft.InmemTransport
+	held      atomic.Pointer[chan struct{}] // answers to its heartbeats wait until it is closed; nil: none does
 	node      *consensus.Node
 	done      chan error // what Run returned
 	stop      func() error
 	leads     int
+}
+
+// slowAnswers keeps answers that have come from who asked, as a socket does while
+// the process is stopped.
+type slowAnswers struct {
+	*raft.InmemTransport
+	held *atomic.Pointer[chan struct{}]
+}
+
+func (s *slowAnswers) AppendEntries(id raft.ServerID, target raft.ServerAddress, args *raft.AppendEntriesRequest, resp *raft.AppendEntriesResponse) error {
+	err := s.InmemTransport.AppendEntries(id, target, args, resp)
+	if held := s.held.Load(); held != nil {
+		<-*held
+	}
+	return err
 }
 
 type cluster struct {
@@ -51,7 +68,7 @@ func newMember(name task.NodeID) *member {
 func (c *cluster) start(m *member) {
 	c.t.Helper()
 	_, m.transport = raft.NewInmemTransport(raft.ServerAddress(m.name))
-	m.stores.Transport = m.transport
+	m.stores.Transport = &slowAnswers{InmemTransport: m.transport, held: &m.held}
 	var err error
 	m.node, err = consensus.Open(consensus.Config{
 		Node: m.name, Stores: m.stores, Timing: consensus.TimingLAN(), Logger: quiet(),

@@ -110,11 +110,18 @@ type Stores struct {
 	Log       raft.LogStore
 	Stable    raft.StableStore
 	Snapshots raft.SnapshotStore
-	Transport raft.Transport
+	Transport Transport
 	Close     []io.Closer // closed, in order, when Run ends
 	Dir       string      // where they are, for what an error says
 
 	reached *reached // how far the log has been applied; nil where nothing is kept of that
 
 	named bool // addresses carry the name of their node, as a Stream wants them
+}
+
+// Transport carries raft's messages. raft finds out by itself whether it can
+// carry the second kind; every transport here can.
+type Transport interface {
+	raft.Transport
+	raft.WithPreVote
 }

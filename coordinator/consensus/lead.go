@@ -42,10 +42,10 @@ func (n *Node) startLeading(parent context.Context) (stop func()) {
 	var wg sync.WaitGroup
 	wg.Go(func() {
 		n.lead(ctx)
-		n.serving.Store(false)
+		n.serving.Store(0)
 	})
 	return func() {
-		n.serving.Store(false)
+		n.serving.Store(0)
 		cancel()
 		wg.Wait()
 	}
@@ -54,7 +54,9 @@ func (n *Node) startLeading(parent context.Context) (stop func()) {
 // lead waits until everything that earlier leaders committed is applied here:
 // before, this node does not know what was promised.
 func (n *Node) lead(ctx context.Context) {
+	var term uint64
 	for ctx.Err() == nil {
+		term = n.raft.CurrentTerm()
 		err := n.raft.Barrier(0).Error()
 		if err == nil {
 			break
@@ -78,9 +80,9 @@ func (n *Node) lead(ctx context.Context) {
 		}
 		n.clock.set(base, n.cfg.Now())
 	})
-	n.serving.Store(true)
+	n.serving.Store(term)
 	n.measures.Terms.Add(1)
-	n.cfg.Logger.Info("this node leads", "term", n.raft.CurrentTerm())
+	n.cfg.Logger.Info("this node leads", "term", term)
 	defer n.cfg.Logger.Info("this node leads no longer")
 	if n.cfg.Lead == nil {
 		<-ctx.Done()

@@ -80,15 +80,15 @@ const answersWithin = 3 * time.Second
 
 // reach asks a node for a vote that changes nothing: the request is of no term.
 func (n *Node) reach(ctx context.Context, node task.NodeID, address string) error {
-	transport, ok := n.cfg.Stores.Transport.(raft.WithPreVote)
-	if node == n.cfg.Node || !ok {
+	transport := n.cfg.Stores.Transport
+	if node == n.cfg.Node {
 		return nil
 	}
 	to := n.cfg.Stores.address(node, address)
-	local := n.cfg.Stores.Transport.LocalAddr()
+	local := transport.LocalAddr()
 	ask := &raft.RequestPreVoteRequest{RPCHeader: raft.RPCHeader{
 		ProtocolVersion: raft.ProtocolVersionMax, ID: []byte(n.cfg.Node),
-		Addr: n.cfg.Stores.Transport.EncodePeer(raft.ServerID(n.cfg.Node), local),
+		Addr: transport.EncodePeer(raft.ServerID(n.cfg.Node), local),
 	}}
 	answered := make(chan error, 1)
 	go func() { // raft's transport gives up by itself, later

@@ -26,9 +26,10 @@ type Node struct {
 	clock clock
 
 	measures Measures
+	answers  *answers
 	verifier verifier
 
-	serving atomic.Bool // it leads and has applied everything from before
+	serving atomic.Uint64 // the term in which it leads, once everything from before is applied; or 0
 }
 
 // Open starts raft on the node's stores. Run must be called next, and its end
@@ -43,13 +44,14 @@ func Open(cfg Config) (*Node, error) {
 	}
 	n := &Node{cfg: cfg, fatal: diskwatch.New(), queue: newQueue()}
 	n.fsm = newFSM(n.fatal, &n.measures)
+	n.answers = newAnswers(cfg.Stores.Transport)
 	n.guard = newGuard(cfg.Stores, n.fatal, &n.measures)
 	// The entries that followers ask for next; each may have 256 KiB.
 	log, err := raft.NewLogCache(64, n.guard)
 	if err != nil {
 		return nil, fmt.Errorf("consensus: %w", err)
 	}
-	n.raft, err = raft.NewRaft(cfg.raft(), n.fsm, log, n.guard, &guardedSnapshots{cfg.Stores.Snapshots, n.guard}, cfg.Stores.Transport)
+	n.raft, err = raft.NewRaft(cfg.raft(), n.fsm, log, n.guard, &guardedSnapshots{cfg.Stores.Snapshots, n.guard}, n.answers)
 	if first := n.fatal.Err(); first != nil {
 		err = first // raft says only that no snapshot could be loaded
 	}
@@ -156,7 +158,7 @@ func (n *Node) Changed() <-chan struct{} { return n.fsm.next() }
 
 // Serving reports whether this node leads and has caught up, so that Propose
 // works. It may be wrong by the time it returns.
-func (n *Node) Serving() bool { return n.serving.Load() }
+func (n *Node) Serving() bool { return n.serving.Load() != 0 }
 
 // Leader is the node that leads, as far as this one knows; "" if none does.
 func (n *Node) Leader() task.NodeID {

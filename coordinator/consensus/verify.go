@@ -3,6 +3,9 @@ package consensus
 import (
 	"context"
 	"sync"
+	"time"
+
+	"github.com/hashicorp/raft"
 )
 
 // verifier asks a majority whether this node still leads. Whoever comes while it
@@ -52,12 +55,45 @@ func (n *Node) verifyRounds() {
 		if len(waiting) == 0 {
 			return
 		}
-		err := n.raft.VerifyLeader().Error()
-		if err != nil {
-			err = ErrNotLeader
-		}
+		err := n.verifyOnce()
 		for _, w := range waiting {
 			w <- err
+		}
+	}
+}
+
+// verifyOnce asks, and returns once a majority has answered a message that was
+// sent after the question (see answers), in the term that this node serves in.
+func (n *Node) verifyOnce() error {
+	term := n.serving.Load()
+	if term == 0 {
+		return ErrNotLeader
+	}
+	question := n.answers.ask()
+	if err := n.raft.VerifyLeader().Error(); err != nil { // sends a heartbeat to every peer, now
+		return ErrNotLeader
+	}
+	members := n.raft.GetConfiguration()
+	if err := members.Error(); err != nil {
+		return ErrNotLeader
+	}
+	var voters []raft.ServerID
+	for _, s := range members.Configuration().Servers {
+		if s.Suffrage == raft.Voter {
+			voters = append(voters, s.ID)
+		}
+	}
+	tooLate := time.NewTimer(n.cfg.Timing.Heartbeat)
+	defer tooLate.Stop()
+	for {
+		ok, came := n.answers.majority(voters, raft.ServerID(n.cfg.Node), term, question)
+		if ok {
+			return nil
+		}
+		select {
+		case <-came:
+		case <-tooLate.C:
+			return ErrNotLeader
 		}
 	}
 }

@@ -46,6 +46,30 @@ func TestCutOffLeaderDoesNotVerify(t *testing.T) {
 	})
 }
 
+// Answers from before the question, which lay in a socket while the leader was
+// stopped, say nothing about now.
+func TestLateAnswersDoNotVerify(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := newCluster(t, 3)
+		defer c.stop()
+		lead := c.leader()
+		held := make(chan struct{})
+		lead.held.Store(&held)
+		time.Sleep(100 * time.Millisecond) // each peer has answered one more heartbeat
+		lead.transport.DisconnectAll()
+		go func() {
+			time.Sleep(time.Millisecond)
+			close(held)
+		}()
+		if !lead.node.Serving() {
+			t.Fatal("it has noticed already, and the test shows nothing")
+		}
+		if err := lead.node.Verify(t.Context()); !errors.Is(err, consensus.ErrNotLeader) {
+			t.Errorf("cut off: got %v, want ErrNotLeader", err)
+		}
+	})
+}
+
 // The leadership goes to whom it is given, and a node without a vote cannot have
 // it.
 func TestTransfer(t *testing.T) {
