@@ -110,12 +110,11 @@ func (c *benchStateCommand) Run(a *app) error {
 }
 
 func (c *benchStateCommand) check() error {
+	half := max(4096, int64(c.Tasks/2))
 	return errors.Join(
-		inRange("--tasks", int64(c.Tasks), 1, task.MaxTasks, "tasks"),
-		inRange("--live", int64(c.Live), 1000, maxLive, "tasks"),
-		inRange("--finished", int64(c.Finished), 4096, 100_000_000, "tasks"),
-		inRange("--finished", int64(c.Finished), 4096, int64(c.Tasks/2), "tasks, half of --tasks"),
-		inRange("--live", int64(c.Live), 1000, int64(c.Tasks/2), "tasks, half of --tasks"),
+		inRange("--tasks", int64(c.Tasks), 2*4096, task.MaxTasks, "tasks"),
+		inRange("--live", int64(c.Live), 1000, min(maxLive, half), "tasks (no more than half of --tasks)"),
+		inRange("--finished", int64(c.Finished), 4096, min(100_000_000, half), "tasks (no more than half of --tasks)"),
 	)
 }
 

@@ -47,6 +47,9 @@ func openWriter(ctx context.Context, path string, cluster task.ClusterID) (*writ
 	if _, err := os.Stat(path); err == nil {
 		return nil, fmt.Errorf("%s is there already; choose another name, or move it away", path)
 	}
+	if dir, err := os.Stat(filepath.Dir(path)); err != nil || !dir.IsDir() {
+		return nil, fmt.Errorf("there is no folder %s; make it, or write the backup elsewhere", filepath.Dir(path))
+	}
 	unlock, err := fsutil.Lock(path + lockSuffix)
 	if errors.Is(err, fsutil.ErrLocked) {
 		return nil, fmt.Errorf("another backup is writing %s: %w", path, err)
