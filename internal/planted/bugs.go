@@ -23,4 +23,5 @@ const (
 	DropDirectorySync   Bug = "drop-directory-sync"    // a new blob's name is not synced
 	DropSnapshotDirSync Bug = "drop-snapshot-dir-sync" // a snapshot's name is not synced
 	OutputsBeforeSync   Bug = "outputs-before-sync"    // small outputs are acknowledged before they are synced
+	RemoveBeforeCopied  Bug = "remove-before-copied"   // a member goes although what it has is not on a majority of the others
 )

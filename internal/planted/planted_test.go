@@ -37,6 +37,7 @@ var catches = []struct {
 	{planted.LeaderClockAhead, "coordinator/histories", "TestLinearizable/leader_crashes", `R5: cluster time|not linearizable`, histories},
 	{planted.MapOrder, "coordinator/state", "TestInvariantsHoldUnderChaos", `R3: `, nil},
 	{planted.SealBeforeMajority, "coordinator/coordinatortest", "TestSealWaitsForTheMajority", `R1: \d+ tasks are sealed`, nil},
+	{planted.RemoveBeforeCopied, "coordinator/coordinatortest", "TestR1RemovalCopiesFirst", `R1: blob \w+ \(output: \w+\) is on 1 of 2 voters`, nil},
 }
 
 // histories are enough that one of them meets the bug.
