@@ -77,7 +77,7 @@ func (s *Store) Accept(ctx context.Context, id string, digest task.Digest, size 
 		err = s.about(aboutBlob(digest), err)
 	}
 	if err == nil || errors.Is(err, storage.ErrMismatch) {
-		_ = s.core.RemoveObject(ctx, s.bucket, name, minio.RemoveObjectOptions{}) // else the bucket's life-cycle rules do
+		_ = s.core.RemoveObject(ctx, s.bucket, name, minio.RemoveObjectOptions{}) // else as an unfinished one
 	}
 	return err
 }

@@ -70,11 +70,11 @@ func (s *Store) sendParts(ctx context.Context, digest task.Digest, size int64, v
 	}
 	defer func() {
 		if err != nil {
-			// Parts that stay behind are the bucket's life-cycle rules' to remove.
+			// Parts that stay behind are listed as an unfinished upload.
 			_ = s.core.AbortMultipartUpload(context.WithoutCancel(ctx), s.bucket, name, upload)
 		}
 	}()
-	part := max(minPart, (size+maxParts-1)/maxParts)
+	part := partOf(size)
 	var parts []minio.CompletePart
 	for at := int64(0); at < size; at += part {
 		n := min(part, size-at)
@@ -87,6 +87,9 @@ func (s *Store) sendParts(ctx context.Context, digest task.Digest, size int64, v
 	_, err = s.core.CompleteMultipartUpload(ctx, s.bucket, name, upload, parts, minio.PutObjectOptions{})
 	return err
 }
+
+// partOf is how large the parts of so many bytes are.
+func partOf(size int64) int64 { return max(minPart, (size+maxParts-1)/maxParts) }
 
 // putBytes sends an object whole, signed together with its digest. Signed piece
 // by piece, as minio-go does without TLS if it is not told this, an object of no

@@ -49,7 +49,7 @@ func (s *Store) list(ctx context.Context, digest task.Digest, size int64) ([]tas
 	r, _, _, err := s.core.GetObject(ctx, s.bucket, s.listName(digest), minio.GetObjectOptions{})
 	if err = s.about(aboutBlob(digest), err); err != nil {
 		if errors.Is(err, storage.ErrNotFound) {
-			return nil, s.listless(ctx, digest)
+			return s.listless(ctx, digest, size)
 		}
 		return nil, err
 	}
@@ -68,16 +68,40 @@ func (s *Store) list(ctx context.Context, digest task.Digest, size int64) ([]tas
 	return chunks, nil
 }
 
-// listless is why a blob has no list: it was being deleted, or somebody else did.
-func (s *Store) listless(ctx context.Context, digest task.Digest) error {
-	if _, err := s.stat(ctx, digest); err != nil {
-		return err
+// listless makes the list of a blob that has none, from the blob itself: a list
+// goes with what was put aside, and the blob may have been put again meanwhile.
+func (s *Store) listless(ctx context.Context, digest task.Digest, size int64) (chunks []task.Digest, err error) {
+	r, _, _, err := s.core.GetObject(ctx, s.bucket, s.blobName(digest), minio.GetObjectOptions{})
+	if err != nil {
+		return nil, s.about(aboutBlob(digest), err)
 	}
-	return fmt.Errorf("blob %s: %w: the list of its chunks is missing", digest, storage.ErrCorrupt)
+	defer r.Close()
+	v := newVerified(ctx, storage.NewBody(digest, size, r), size, func(of []task.Digest) error {
+		chunks = of
+		return s.putList(ctx, digest, of)
+	})
+	switch _, err = io.Copy(io.Discard, v); {
+	case errors.Is(err, storage.ErrMismatch):
+		return nil, fmt.Errorf("blob %s: %w: it has another digest", digest, storage.ErrCorrupt)
+	case errors.Is(err, storage.ErrSource): // what failed to be read is the server's
+		return nil, fmt.Errorf("%w: %w", storage.ErrUnavailable, err)
+	}
+	return chunks, err
 }
 
-// fetch reads the bytes from ≤ i < to of a blob.
+// fetch reads the bytes from ≤ i < to of a blob, also of one that is put aside
+// meanwhile.
 func (s *Store) fetch(ctx context.Context, digest task.Digest, from, to int64) ([]byte, error) {
+	b, err := s.fetchHere(ctx, digest, from, to)
+	if errors.Is(err, storage.ErrNotFound) {
+		if err = s.bringBack(ctx, digest, err); err == nil {
+			return s.fetchHere(ctx, digest, from, to)
+		}
+	}
+	return b, err
+}
+
+func (s *Store) fetchHere(ctx context.Context, digest task.Digest, from, to int64) ([]byte, error) {
 	var o minio.GetObjectOptions
 	if err := o.SetRange(from, to-1); err != nil {
 		return nil, fmt.Errorf("blob %s: %w", digest, err)

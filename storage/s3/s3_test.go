@@ -50,6 +50,23 @@ func TestSuite(t *testing.T) {
 		}))
 }
 
+func TestShared(t *testing.T) {
+	server := s3test.Start(t)
+	prefixes := 0
+	made := map[storage.Shared]s3.Config{}
+	fresh := func(t *testing.T, c s3.Config) storage.Shared {
+		s := open(t, c)
+		made[s] = c
+		return s
+	}
+	storagetest.TestShared(t,
+		func(t *testing.T) storage.Shared {
+			prefixes++
+			return fresh(t, server.Config(fmt.Sprint("p", prefixes)))
+		},
+		func(t *testing.T, s storage.Shared) storage.Shared { return fresh(t, made[s]) })
+}
+
 // A small blob is sent in one piece. In pieces, an empty one would have a body:
 // the server of these tests takes that for the beginning of the next request,
 // and refuses one that comes before the client has heard so.

@@ -11,6 +11,7 @@
 //	<prefix>/blob/<digest>       the bytes
 //	<prefix>/list/<digest>       of more than 1 MiB: the chunks' digests, one after the other, and the digest of those
 //	<prefix>/incoming/<random>   what a client is sending, not verified yet
+//	<prefix>/aside/<digest>/<n>  the bytes of a blob that was put aside, with its stamp
 //
 // A server that does not answer, or refuses, is storage.ErrUnavailable; a full
 // one storage.ErrNoSpace. Each call tries a few times, for seconds, and then
@@ -44,7 +45,7 @@ type Store struct {
 	transport *http.Transport
 }
 
-var _ storage.Blobs = (*Store)(nil)
+var _ storage.Shared = (*Store)(nil)
 
 // How long a server may be silent, and how often a call is tried.
 const (
@@ -139,36 +140,41 @@ func (s *Store) Has(ctx context.Context, digest task.Digest) (bool, error) {
 	return err == nil, err
 }
 
-// stat is the size of a blob.
+// stat is the size of a blob. One that was put aside is brought back.
 func (s *Store) stat(ctx context.Context, digest task.Digest) (int64, error) {
+	size, err := s.statHere(ctx, digest)
+	if errors.Is(err, storage.ErrNotFound) {
+		if err = s.bringBack(ctx, digest, err); err == nil {
+			return s.statHere(ctx, digest)
+		}
+	}
+	return size, err
+}
+
+// statHere is the size of a blob that is in its place.
+func (s *Store) statHere(ctx context.Context, digest task.Digest) (int64, error) {
 	info, err := s.core.StatObject(ctx, s.bucket, s.blobName(digest), minio.StatObjectOptions{})
 	return info.Size, s.about(aboutBlob(digest), err)
 }
 
 // Delete implements storage.Blobs.
 func (s *Store) Delete(ctx context.Context, digest task.Digest) error {
-	for _, name := range []string{s.blobName(digest), s.listName(digest)} {
-		err := s.about(aboutBlob(digest), s.core.RemoveObject(ctx, s.bucket, name, minio.RemoveObjectOptions{}))
-		if err != nil && !errors.Is(err, storage.ErrNotFound) {
-			return err
-		}
-	}
-	return nil
+	return s.remove(ctx, digest, s.blobName(digest), s.listName(digest))
 }
 
 // List implements storage.Blobs.
 func (s *Store) List(ctx context.Context, fn func(digest task.Digest, size int64) error) error {
-	return s.each(ctx, "blob/", func(name string, size int64) error {
+	return s.each(ctx, "blob/", func(name string, o minio.ObjectInfo) error {
 		d, err := task.ParseDigest(name)
 		if err != nil {
 			return nil // somebody else's
 		}
-		return fn(d, size)
+		return fn(d, o.Size)
 	})
 }
 
 // each calls fn for each object below a prefix, in the order of their names.
-func (s *Store) each(ctx context.Context, below string, fn func(name string, size int64) error) error {
+func (s *Store) each(ctx context.Context, below string, fn func(name string, o minio.ObjectInfo) error) error {
 	if err := ctx.Err(); err != nil {
 		return fmt.Errorf("bucket %s: %w", s.bucket, err)
 	}
@@ -177,7 +183,7 @@ func (s *Store) each(ctx context.Context, below string, fn func(name string, siz
 		if o.Err != nil {
 			return s.about("list of blobs", o.Err)
 		}
-		if err := fn(o.Key[len(prefix):], o.Size); err != nil {
+		if err := fn(o.Key[len(prefix):], o); err != nil {
 			return err
 		}
 	}
@@ -188,14 +194,14 @@ func (s *Store) each(ctx context.Context, below string, fn func(name string, siz
 // thousand blobs.
 func (s *Store) Usage(ctx context.Context) (storage.Usage, error) {
 	var u storage.Usage
-	err := s.each(ctx, "blob/", func(_ string, size int64) error {
+	err := s.each(ctx, "blob/", func(_ string, o minio.ObjectInfo) error {
 		u.Blobs++
-		u.Bytes += size
+		u.Bytes += o.Size
 		return nil
 	})
 	if err == nil {
-		err = s.each(ctx, "list/", func(_ string, size int64) error {
-			u.Bytes += size
+		err = s.each(ctx, "list/", func(_ string, o minio.ObjectInfo) error {
+			u.Bytes += o.Size
 			return nil
 		})
 	}
