@@ -3,7 +3,9 @@ package main
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"os/signal"
 	"path/filepath"
@@ -49,7 +51,7 @@ func TestScripts(t *testing.T) {
 			return os.CopyFS(filepath.Join(e.WorkDir, "examples"), examples.Files())
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
-			"flip": flip, "cut": cut, "jobid": jobID, "resultroot": resultRoot, "accepted": accepted, "field": field,
+			"flip": flip, "cut": cut, "jobid": jobID, "resultroot": resultRoot, "accepted": accepted, "field": field, "appears": appears,
 		},
 	})
 }
@@ -115,6 +117,23 @@ func accepted(ts *testscript.TestScript, _ bool, args []string) {
 			ts.Fatalf("job %s is %s, with %+v", args[0], j.State, j.Progress)
 		case j.Progress != nil && j.Progress.Accepted >= want:
 			return
+		}
+	}
+}
+
+// appears waits until a file is there that a program in the background makes.
+func appears(ts *testscript.TestScript, _ bool, args []string) {
+	if len(args) != 1 {
+		ts.Fatalf("usage: appears FILE")
+	}
+	path := ts.MkAbs(args[0])
+	for end := time.Now().Add(time.Minute); ; time.Sleep(10 * time.Millisecond) {
+		_, err := os.Stat(path)
+		if err == nil {
+			return
+		}
+		if !errors.Is(err, fs.ErrNotExist) || time.Now().After(end) {
+			ts.Fatalf("waiting for %s: %v", args[0], err)
 		}
 	}
 }
