@@ -45,6 +45,7 @@ type Parts struct {
 	Dir      string                                        // data folder, whose disk is watched; "": there is none
 	Shared   func(area blobs.Area, size int64) bool        // what of these is in a store that all nodes share; nil: nothing
 	Collect  *Collected                                    // the parts of these stores from which unused blobs are deleted; nil: none are
+	Bucket   *Bucket                                       // the parts of these stores that all nodes share, and from which unused blobs are deleted; nil: there are none
 	Partial  *partial.Store                                // beginnings of large uploads; nil: none are kept
 	Room     func(bytes int64) (release func(), err error) // on the disk, for those; nil: there is enough
 	Now      func() int64                                  // monotonic milliseconds; nil: the process's own
@@ -67,6 +68,14 @@ type Collected struct {
 	Pace    int64 // bytes a second that looking for them may read; 0: no limit
 }
 
+// Bucket are stores that all nodes share. While it leads, a node deletes unused
+// blobs from them.
+type Bucket struct {
+	Public  storage.Shared
+	Outputs storage.Shared
+	Pace    int64 // bytes a second that looking for them may read, or copy; 0: no limit
+}
+
 // Reach is how a node reaches the other coordinators over HTTP. Whoever answers
 // has proved to be the one that is meant. URLs are those of peers.URL.
 type Reach interface {
@@ -79,7 +88,8 @@ type assembly struct {
 	parts    Parts
 	node     node
 	blobs    *blobs.Store
-	collect  *collect.Collector // nil: nothing is deleted
+	collect  *collect.Collector       // nil: nothing is deleted here
+	shared   *collect.SharedCollector // nil: there is no bucket
 	dispatch *dispatch.Dispatcher
 	sweep    *sweep.Sweeper
 	outside  *http.ServeMux // for clients, publishers and browsers
@@ -120,6 +130,11 @@ func assemble(p Parts) (*assembly, error) {
 	a.blobs = blobs.New(p.Public, p.Outputs, a.peers, p.Logger, options...)
 	if k := p.Collect; k != nil {
 		a.collect = collect.New(collect.Config{
+			Node: &a.node, Blobs: collectBlobs{a.blobs}, Public: k.Public, Outputs: k.Outputs, Pace: k.Pace, Logger: p.Logger,
+		})
+	}
+	if k := p.Bucket; k != nil {
+		a.shared = collect.NewShared(collect.SharedConfig{
 			Node: &a.node, Blobs: collectBlobs{a.blobs}, Public: k.Public, Outputs: k.Outputs, Pace: k.Pace, Logger: p.Logger,
 		})
 	}
@@ -241,6 +256,9 @@ func (a *assembly) lead(ctx context.Context) error {
 	g.Go(func() error { return a.sweep.Run(ctx) })
 	g.Go(func() error { return a.raiseVersion(ctx) })
 	g.Go(func() error { return a.changeMembers(ctx) })
+	if a.shared != nil {
+		g.Go(func() error { return a.shared.Run(ctx) })
+	}
 	return g.Wait()
 }
 
@@ -261,12 +279,29 @@ func (a *assembly) initCluster(ctx context.Context) error {
 	return nil
 }
 
-// CollectBlobs deletes, now, the blobs of this node that nobody refers to.
+// CollectBlobs deletes, now, the blobs of this node that nobody refers to, and,
+// if it leads, those of the bucket.
 func (a *assembly) CollectBlobs(ctx context.Context) error {
-	if a.collect == nil {
-		return nil
+	var err error
+	if a.collect != nil {
+		err = a.collect.Round(ctx)
 	}
-	return a.collect.Round(ctx)
+	if a.shared != nil && a.node.Serving() {
+		err = errors.Join(err, a.shared.Round(ctx))
+	}
+	return err
+}
+
+// collected says how the search for unused blobs went: on this node's disk, or,
+// while it led, in the bucket.
+func (a *assembly) collected() (r collect.Report, ok bool) {
+	switch {
+	case a.collect != nil:
+		return a.collect.Report(), true
+	case a.shared != nil:
+		return a.shared.Report(), true
+	}
+	return r, false
 }
 
 // Voters are the members whose votes count, with the addresses at which their

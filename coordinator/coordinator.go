@@ -179,6 +179,7 @@ func (c *Coordinator) openParts(ctx context.Context, id Identity, key *ecdsa.Pri
 	}
 	if bucket != nil {
 		parts.Public, parts.Shared, parts.Collect = bucket.public, inBucket, nil
+		parts.Bucket = &Bucket{Public: bucket.public, Outputs: bucket.large, Pace: collectPace}
 		if !c.cfg.S3Hidden {
 			parts.DirectPublic, parts.DirectOutputs = bucket.public, bucket.large
 		}
@@ -193,7 +194,8 @@ func (c *Coordinator) openParts(ctx context.Context, id Identity, key *ecdsa.Pri
 	return nil
 }
 
-// collectPace bounds what looking for unused blobs reads, in bytes a second.
+// collectPace bounds what looking for unused blobs reads, and what it copies in a
+// bucket, in bytes a second.
 const collectPace = 16 << 20
 
 // diskUse tells the bytes of the log and its snapshots, and those that are free on

@@ -170,6 +170,17 @@ func (a *assembly) writeStorage(ctx context.Context, m *metrics.Writer) {
 			m.Gauge("sheaf_blobs", "Blobs on this node.", float64(u.Blobs), "area", x.name)
 		}
 	}
+	if k, ok := a.collected(); ok {
+		m.Counter("sheaf_collect_rounds_total", "Searches for unused blobs, failed ones included: on this node's disk, or, while it leads, in the bucket.", float64(k.Rounds))
+		m.Flag("sheaf_collect_failed", "Whether the last search for unused blobs failed.", k.Failed != "")
+		m.Counter("sheaf_collect_deleted_blobs_total", "Unused blobs that were deleted.", float64(k.Gone.Blobs))
+		m.Counter("sheaf_collect_deleted_bytes_total", "Their bytes, before compression.", float64(k.Gone.Bytes))
+	}
+	if k, ok := a.collected(); ok && a.shared != nil {
+		m.Counter("sheaf_collect_aside_blobs_total", "Unused blobs in the bucket that were put aside, to be deleted a day later.", float64(k.Aside.Blobs))
+		m.Counter("sheaf_collect_aside_bytes_total", "Their bytes.", float64(k.Aside.Bytes))
+		m.Counter("sheaf_collect_unfinished_total", "Unfinished uploads to the bucket that were removed.", float64(k.Broken))
+	}
 	if o, ok := a.parts.Outputs.(*outputs); ok {
 		u := o.small.Usage()
 		m.Gauge("sheaf_segment_bytes", "Room that small outputs take in segments.", float64(u.Bytes))

@@ -151,7 +151,7 @@ func TestDashboardsNameMetricsThatExist(t *testing.T) {
 		t.Errorf("looked at %d files and %d names (%v)", files, used, err)
 	}
 	// What some systems do not say is on Linux, where these files are for.
-	for _, name := range []string{"sheaf_disk_free_bytes", "sheaf_segment_bytes", "sheaf_snapshot_age_seconds"} {
+	for _, name := range []string{"sheaf_disk_free_bytes", "sheaf_segment_bytes", "sheaf_snapshot_age_seconds", "sheaf_collect_failed"} {
 		if !names[name] {
 			t.Errorf("%s is missing", name)
 		}

@@ -9,7 +9,6 @@ import (
 	"time"
 
 	"github.com/sheafgrid/sheaf/coordinator/blobs"
-	"github.com/sheafgrid/sheaf/coordinator/collect"
 	"github.com/sheafgrid/sheaf/coordinator/scrub"
 	"github.com/sheafgrid/sheaf/protocol"
 	"github.com/sheafgrid/sheaf/storage"
@@ -106,14 +105,15 @@ func (c *Coordinator) Storage(ctx context.Context) (protocol.StorageView, error)
 	if c.bucket != nil {
 		v.Bucket = c.cfg.S3.Name()
 	}
-	s, k := c.scrubber.Report(), collect.Report{}
-	if c.collect != nil {
-		k = c.collect.Report()
-	}
+	s := c.scrubber.Report()
+	k, _ := c.collected()
 	v.Scrub = protocol.ScrubView{
 		Laps: s.Laps, Blobs: s.Blobs, Bytes: s.Bytes, Damaged: s.Damaged, Repaired: s.Repaired, Lost: s.Lost,
 		Area: s.Area, Percent: int(s.At[0]) * 100 / 256, Pace: c.cfg.Scrub,
 	}
-	v.Collect = protocol.CollectView{Rounds: k.Rounds, Time: k.Now, Took: k.Took.Milliseconds(), Blobs: k.Gone.Blobs, Bytes: k.Gone.Bytes, Failed: k.Failed}
+	v.Collect = protocol.CollectView{
+		Rounds: k.Rounds, Time: k.Now, Took: k.Took.Milliseconds(), Blobs: k.Gone.Blobs, Bytes: k.Gone.Bytes,
+		Aside: k.Aside.Blobs, AsideBytes: k.Aside.Bytes, Unfinished: k.Broken, Failed: k.Failed,
+	}
 	return v, nil
 }

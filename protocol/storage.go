@@ -45,5 +45,10 @@ type CollectView struct {
 	Took   int64       `json:"took_ms"`
 	Blobs  int64       `json:"deleted"`
 	Bytes  int64       `json:"deleted_bytes"`
-	Failed string      `json:"failed,omitempty"` // why the last one deleted nothing
+	Failed string      `json:"failed,omitempty"` // why the last one deleted nothing, or not everything
+
+	// In a bucket, by this node while it led.
+	Aside      int64 `json:"put_aside,omitempty"` // blobs, to be deleted a day later
+	AsideBytes int64 `json:"put_aside_bytes,omitempty"`
+	Unfinished int64 `json:"unfinished,omitempty"` // uploads that had not gone on for a day
 }

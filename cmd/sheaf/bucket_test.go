@@ -7,11 +7,14 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"log/slog"
 	"math/rand/v2"
 	"net/http"
+	"path/filepath"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -20,6 +23,8 @@ import (
 	"github.com/sheafgrid/sheaf/coordinator/state"
 	"github.com/sheafgrid/sheaf/internal/freeport"
 	"github.com/sheafgrid/sheaf/protocol"
+	"github.com/sheafgrid/sheaf/storage"
+	"github.com/sheafgrid/sheaf/storage/s3"
 	"github.com/sheafgrid/sheaf/storage/s3/s3test"
 	"github.com/sheafgrid/sheaf/storage/storagetest"
 	"github.com/sheafgrid/sheaf/task"
@@ -69,6 +74,7 @@ type bucketNode struct {
 	*coordinator.Coordinator
 	t       *testing.T
 	address string
+	ahead   *atomic.Int64 // milliseconds that its clock has been moved on
 	end     func()
 }
 
@@ -79,10 +85,12 @@ func startBucketNode(t *testing.T, server *s3test.Server, dir string) *bucketNod
 		t.Fatal(err)
 	}
 	cfg := server.Config("")
-	n := &bucketNode{t: t, address: fmt.Sprintf("127.0.0.1:%d", ports[0])}
+	n := &bucketNode{t: t, address: fmt.Sprintf("127.0.0.1:%d", ports[0]), ahead: &atomic.Int64{}}
+	began := time.Now()
 	n.Coordinator, err = coordinator.Open(t.Context(), coordinator.Config{
 		Dir: dir, Listen: n.address, Raft: fmt.Sprintf("127.0.0.1:%d", ports[1]), Bootstrap: &coordinator.Bootstrap{Anyone: true},
-		S3: &cfg, Logger: slog.New(slog.NewTextHandler(io.Discard, nil)),
+		Now: func() int64 { return time.Since(began).Milliseconds() + n.ahead.Load() },
+		S3:  &cfg, Logger: slog.New(slog.NewTextHandler(io.Discard, nil)),
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -97,13 +105,13 @@ func startBucketNode(t *testing.T, server *s3test.Server, dir string) *bucketNod
 		}
 	}
 	for {
-		changed, made := n.Changed(), false
+		made := false
 		n.State(func(s *state.State) { made = !s.Cluster().ID.IsZero() })
-		if made {
+		if made && n.Status().Serving {
 			return n
 		}
 		select {
-		case <-changed:
+		case <-time.After(10 * time.Millisecond):
 		case err := <-done:
 			t.Fatal(err)
 		}
@@ -181,6 +189,118 @@ func TestBlobsInABucket(t *testing.T) {
 		Dir: dir, Listen: n.address, Logger: slog.New(slog.NewTextHandler(io.Discard, nil)),
 	}); err == nil || !strings.Contains(err.Error(), "--s3-bucket") {
 		t.Errorf("the folder without its bucket: %v, want a refusal", err)
+	}
+}
+
+// What nobody refers to leaves the bucket after a day, and for good after another,
+// also if the process begins anew in between and the server goes away; of
+// whoever shares the bucket, nothing goes.
+func TestUnusedBlobsLeaveTheBucket(t *testing.T) {
+	server := s3test.Start(t)
+	dir := t.TempDir()
+	n := startBucketNode(t, server, dir)
+	defer func() { n.end() }()
+	var cluster task.ClusterID
+	n.State(func(s *state.State) { cluster = s.Cluster().ID })
+	theirs := server.Config("another-cluster/blobs")
+	other, err := s3.New(theirs)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer other.Close()
+	large, small := storagetest.Random(9<<20, 1), []byte("small")
+	key := ed25519.NewKeyFromSeed(make([]byte, ed25519.SeedSize))
+	for _, b := range [][]byte{large, small} {
+		if err := n.remote(&counting{bytes: map[string]int64{}}).Upload(t.Context(), key, protocol.PathBlobs, task.Sum(b), int64(len(b)), func() (io.ReadCloser, error) {
+			return io.NopCloser(bytes.NewReader(b)), nil
+		}); err != nil {
+			t.Fatal(err)
+		}
+		if err := other.Put(t.Context(), task.Sum(b), int64(len(b)), bytes.NewReader(b)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	// objects are the server's files below a name, of the two blobs.
+	objects := func(below string) (found int) {
+		t.Helper()
+		err := filepath.WalkDir(server.File(below), func(_ string, d fs.DirEntry, err error) error {
+			if err == nil && !d.IsDir() {
+				found++
+			}
+			if errors.Is(err, fs.ErrNotExist) {
+				return nil
+			}
+			return err
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return found
+	}
+	want := func(when string, inPlace, lists, aside int) {
+		t.Helper()
+		at := cluster.String() + "/blobs/"
+		if b, l, a := objects(at+"blob"), objects(at+"list"), objects(at+"aside"); b != inPlace || l != lists || a != aside {
+			t.Errorf("%s: %d in place, %d lists, %d aside; want %d, %d, %d", when, b, l, a, inPlace, lists, aside)
+		}
+	}
+	later := func(d time.Duration) error {
+		n.ahead.Add(d.Milliseconds())
+		return n.CollectBlobs(t.Context())
+	}
+	must := func(err error) {
+		t.Helper()
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	must(later(0))
+	must(later(23 * time.Hour))
+	want("after 23 hours", 2, 1, 0)
+	server.Down()
+	if err := later(2 * time.Hour); !errors.Is(err, storage.ErrUnavailable) {
+		t.Errorf("a round without the server: %v, want ErrUnavailable", err)
+	}
+	server.Up()
+	must(later(0))
+	want("after 25 hours", 0, 1, 2)
+
+	ahead := n.ahead.Load()
+	n.end()
+	n = startBucketNode(t, server, dir)
+	n.ahead.Store(ahead)
+	var got bytes.Buffer
+	must(n.remote(&counting{bytes: map[string]int64{}}).Download(t.Context(), task.Sum(large), 0, 9<<20, &got))
+	if !bytes.Equal(got.Bytes(), large) {
+		t.Errorf("read %d other bytes", got.Len())
+	}
+	want("after one was read", 1, 1, 2)
+	must(later(0))
+	must(later(25 * time.Hour))
+	want("after 50 hours", 0, 1, 1) // the one that was read has gone once more
+	must(later(25 * time.Hour))
+	want("after 75 hours", 0, 0, 0)
+	v, err := n.Storage(t.Context())
+	if k := v.Collect; err != nil || k.Aside != 1 || k.Blobs != 3 || k.Failed != "" {
+		t.Errorf("the node says %+v, %v; want 1 put aside by this process, and 3 deleted", k, err)
+	}
+	res, err := http.Get("http://" + n.address + "/metrics")
+	if err != nil {
+		t.Fatal(err)
+	}
+	text, err := io.ReadAll(res.Body)
+	if err = errors.Join(err, res.Body.Close()); err != nil {
+		t.Fatal(err)
+	}
+	for _, line := range []string{"sheaf_collect_aside_blobs_total 1\n", "sheaf_collect_deleted_blobs_total 3\n", "sheaf_collect_failed 0\n"} {
+		if !strings.Contains(string(text), line) {
+			t.Errorf("the metrics lack %q", line)
+		}
+	}
+	for _, b := range [][]byte{large, small} {
+		if got, err := storage.ReadAll(t.Context(), other, task.Sum(b), int64(len(b))); err != nil || !bytes.Equal(got, b) {
+			t.Errorf("of another cluster in the bucket: %d bytes, %v", len(got), err)
+		}
 	}
 }
 

@@ -46,6 +46,9 @@ func (c *operatorStorageCommand) Run(a *app) error {
 		a.say("    not repaired: %s", lost)
 	}
 	a.say("Deleted as unused:         %s in %s", bytesText(v.Collect.Bytes), plural(uint64(v.Collect.Blobs), "blob"))
+	if v.Bucket != "" {
+		a.say("    from the bucket, while this coordinator led; %s in %s put aside, and %s of uploads removed", bytesText(v.Collect.AsideBytes), plural(uint64(v.Collect.Aside), "blob"), plural(uint64(v.Collect.Unfinished), "beginning"))
+	}
 	if v.Collect.Failed != "" {
 		a.say("    nothing was deleted last time: %s", v.Collect.Failed)
 	}

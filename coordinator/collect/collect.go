@@ -9,7 +9,6 @@ import (
 	"time"
 
 	"github.com/sheafgrid/sheaf/coordinator/state"
-	"github.com/sheafgrid/sheaf/internal/pace"
 	"github.com/sheafgrid/sheaf/storage"
 	"github.com/sheafgrid/sheaf/task"
 )
@@ -45,17 +44,12 @@ type Config struct {
 
 // Collector deletes what nobody refers to from a node's stores.
 type Collector struct {
-	node            Node
-	blobs           Blobs
+	walk
+	reporting
 	public, outputs *Store
-	pacer           *pace.Pacer
 	log             *slog.Logger
 
-	round  sync.Mutex // one at a time
-	sealed sealed
-
-	mu   sync.Mutex
-	last Report
+	round sync.Mutex // one at a time
 }
 
 // Report says how the last round went.
@@ -64,19 +58,49 @@ type Report struct {
 	Now    task.Millis // cluster time of the state that was walked
 	Took   time.Duration
 	Gone   Deleted // by all rounds since the process began
-	Failed string  // why the last round deleted nothing; "": it did what was to be done
+	Aside  Deleted // blobs of a shared store that were put aside, likewise
+	Broken int64   // unfinished uploads that were ended there, likewise
+	Failed string  // why the last round deleted nothing, or not everything; "": it did what was to be done
+}
+
+// add adds what a round did.
+func (r *Report) add(round Report) {
+	r.Rounds++
+	r.Now, r.Took, r.Failed = round.Now, round.Took, round.Failed
+	r.Gone.add(round.Gone)
+	r.Aside.add(round.Aside)
+	r.Broken += round.Broken
+}
+
+// reporting remembers how rounds went.
+type reporting struct {
+	mu   sync.Mutex
+	last Report
+}
+
+func (r *reporting) note(round Report) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.last.add(round)
+}
+
+// Report says how the last round went.
+func (r *reporting) Report() Report {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.last
 }
 
 // New makes a collector; nothing runs yet.
 func New(cfg Config) *Collector {
-	return &Collector{
-		node: cfg.Node, blobs: cfg.Blobs, public: cfg.Public, outputs: cfg.Outputs, pacer: pace.New(cfg.Pace), log: cfg.Logger,
-		sealed: sealed{seen: map[task.StageID][]uint64{}},
-	}
+	return &Collector{walk: newWalk(cfg.Node, cfg.Blobs, cfg.Pace), public: cfg.Public, outputs: cfg.Outputs, log: cfg.Logger}
 }
 
 // Run does a round every hour until ctx ends.
-func (c *Collector) Run(ctx context.Context) error {
+func (c *Collector) Run(ctx context.Context) error { return hourly(ctx, c.log, c.Round) }
+
+// hourly does a round every hour until ctx ends.
+func hourly(ctx context.Context, log *slog.Logger, round func(context.Context) error) error {
 	tick := time.NewTicker(every)
 	defer tick.Stop()
 	for {
@@ -84,8 +108,8 @@ func (c *Collector) Run(ctx context.Context) error {
 		case <-ctx.Done():
 			return nil
 		case <-tick.C:
-			if err := c.Round(ctx); err != nil && ctx.Err() == nil {
-				c.log.Warn("unused blobs were not deleted; it is tried again in an hour", "error", err)
+			if err := round(ctx); err != nil && ctx.Err() == nil {
+				log.Warn("unused blobs were not deleted; it is tried again in an hour", "error", err)
 			}
 		}
 	}
@@ -102,20 +126,20 @@ func (c *Collector) Round(ctx context.Context) error {
 	if gone.Blobs > 0 {
 		c.log.Info("deleted blobs that nobody refers to", "blobs", gone.Blobs, "bytes", gone.Bytes)
 	}
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.last.Rounds++
-	c.last.Now, c.last.Took, c.last.Failed = now, time.Since(began), ""
-	c.last.Gone.Blobs += gone.Blobs
-	c.last.Gone.Bytes += gone.Bytes
-	if err != nil {
-		c.last.Failed = err.Error()
-	}
+	c.note(Report{Now: now, Took: time.Since(began), Gone: gone, Failed: textOf(err)})
 	return err
 }
 
+// textOf is what an error says; "" for none.
+func textOf(err error) string {
+	if err == nil {
+		return ""
+	}
+	return err.Error()
+}
+
 func (c *Collector) collect(ctx context.Context, since task.Millis) (Deleted, error) {
-	l, err := c.gather(ctx, since)
+	l, err := c.gather(ctx, since, func() (bool, error) { return c.outputs.hasUnasked(ctx, since, c.sealed.outputs.has) })
 	if err != nil {
 		return Deleted{}, fmt.Errorf("what is in use is not known: %w", err)
 	}
@@ -125,11 +149,4 @@ func (c *Collector) collect(ctx context.Context, since task.Millis) (Deleted, er
 	}
 	outputs, err2 := c.outputs.collect(ctx, since, func(d task.Digest) bool { return l.outputs.has(d) || c.sealed.outputs.has(d) })
 	return Deleted{public.Blobs + outputs.Blobs, public.Bytes + outputs.Bytes}, errors.Join(err, err2)
-}
-
-// Report says how the last round went.
-func (c *Collector) Report() Report {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.last
 }

@@ -19,3 +19,18 @@ func (s *set) Has(d task.Digest) bool { return s.has(d) }
 func (s *Store) Collect(ctx context.Context, since task.Millis, live func(task.Digest) bool) (Deleted, error) {
 	return s.collect(ctx, since, live)
 }
+
+// Ages is ages.
+type Ages = ages
+
+// MaxAges is maxAges.
+const MaxAges = maxAges
+
+// Begin is begin.
+func (a *ages) Begin() { a.begin() }
+
+// Seen is seen.
+func (a *ages) Seen(key uint64, now task.Millis) task.Millis { return a.seen(key, now) }
+
+// End is end.
+func (a *ages) End(whole bool) { a.end(whole) }

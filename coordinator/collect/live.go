@@ -7,6 +7,7 @@ import (
 	"io"
 
 	"github.com/sheafgrid/sheaf/coordinator/state"
+	"github.com/sheafgrid/sheaf/internal/pace"
 	"github.com/sheafgrid/sheaf/sheaves"
 	"github.com/sheafgrid/sheaf/storage"
 	"github.com/sheafgrid/sheaf/task"
@@ -55,23 +56,36 @@ func (s *sealed) note(stage task.StageID, chunk uint64) {
 	s.seen[stage] = words
 }
 
+// walk finds what the state refers to.
+type walk struct {
+	node   Node
+	blobs  Blobs
+	pacer  *pace.Pacer
+	sealed sealed
+}
+
+func newWalk(node Node, blobs Blobs, bytesPerSecond int64) walk {
+	return walk{node: node, blobs: blobs, pacer: pace.New(bytesPerSecond), sealed: sealed{seen: map[task.StageID][]uint64{}}}
+}
+
 // gather finds what the state refers to. The lists of reports are read only
-// where there is something among the outputs that may be deleted: mostly all of
+// where unknown says that there is something among the outputs that may be
+// deleted, beside what sealed chunks refer to: mostly all of
 // them are small, or in packs. Reports are looked at before packs:
 // what an attempt's record refers to may pass to its chunk's pack meanwhile, never the
 // other way.
-func (c *Collector) gather(ctx context.Context, since task.Millis) (*live, error) {
+func (c *walk) gather(ctx context.Context, since task.Millis, unknown func() (bool, error)) (*live, error) {
 	l := &live{}
 	if err := c.gatherSealed(ctx); err != nil {
 		return nil, err
 	}
-	unknown, err := c.outputs.hasUnasked(ctx, since, c.sealed.outputs.has)
+	ask, err := unknown()
 	if err != nil {
 		return nil, err
 	}
 	for _, step := range []func(context.Context, *live) error{
 		func(ctx context.Context, l *live) error {
-			if !unknown {
+			if !ask {
 				return nil
 			}
 			l.reports = true
@@ -88,7 +102,7 @@ func (c *Collector) gather(ctx context.Context, since task.Millis) (*live, error
 }
 
 // gatherReports finds the outputs of results whose records are in memory.
-func (c *Collector) gatherReports(ctx context.Context, l *live) error {
+func (c *walk) gatherReports(ctx context.Context, l *live) error {
 	type report struct {
 		slot uint64
 		list task.Digest
@@ -119,7 +133,7 @@ func (c *Collector) gatherReports(ctx context.Context, l *live) error {
 	return nil
 }
 
-func (c *Collector) stillReported(slot uint64, list task.Digest) (still bool) {
+func (c *walk) stillReported(slot uint64, list task.Digest) (still bool) {
 	c.node.View(func(s *state.State) {
 		s.ReportedOutputs(slot, slot+1, func(_ uint64, now task.Digest) { still = now == list })
 	})
@@ -127,7 +141,7 @@ func (c *Collector) stillReported(slot uint64, list task.Digest) (still bool) {
 }
 
 // addList adds a list of outputs and the files that it names.
-func (c *Collector) addList(ctx context.Context, l *live, digest task.Digest) error {
+func (c *walk) addList(ctx context.Context, l *live, digest task.Digest) error {
 	l.outputs.add(digest)
 	if digest == emptyOutputs {
 		return nil
@@ -146,7 +160,7 @@ func (c *Collector) addList(ctx context.Context, l *live, digest task.Digest) er
 	return nil
 }
 
-func (c *Collector) read(ctx context.Context, read func(context.Context, task.Digest, int64) ([]byte, error), what string, digest task.Digest, limit int64) ([]byte, error) {
+func (c *walk) read(ctx context.Context, read func(context.Context, task.Digest, int64) ([]byte, error), what string, digest task.Digest, limit int64) ([]byte, error) {
 	b, err := read(ctx, digest, limit)
 	if err != nil {
 		return nil, fmt.Errorf("%s %s: %w", what, digest, err)
@@ -161,7 +175,7 @@ type index struct {
 }
 
 // gatherJobs finds programs, inputs, and indexes with what their pages name.
-func (c *Collector) gatherJobs(ctx context.Context, l *live, since task.Millis) error {
+func (c *walk) gatherJobs(ctx context.Context, l *live, since task.Millis) error {
 	var indexes []index
 	var jobs task.JobNumber
 	c.node.View(func(s *state.State) {
@@ -190,7 +204,7 @@ func (c *Collector) gatherJobs(ctx context.Context, l *live, since task.Millis) 
 	return nil
 }
 
-func (c *Collector) addIndex(ctx context.Context, l *live, x index) error {
+func (c *walk) addIndex(ctx context.Context, l *live, x index) error {
 	l.public.add(x.list)
 	list, err := c.read(ctx, c.blobs.ReadPublic, "index", x.list, maxIndexBytes)
 	if err != nil {
@@ -223,7 +237,7 @@ func (c *Collector) addIndex(ctx context.Context, l *live, x index) error {
 }
 
 // gatherSealed adds what was sealed since the last round.
-func (c *Collector) gatherSealed(ctx context.Context) error {
+func (c *walk) gatherSealed(ctx context.Context) error {
 	type chunk struct {
 		number      uint64
 		sheaf, pack task.Digest
@@ -253,7 +267,7 @@ func (c *Collector) gatherSealed(ctx context.Context) error {
 }
 
 // addPack adds a pack and the large outputs that its lists name.
-func (c *Collector) addPack(ctx context.Context, digest task.Digest) error {
+func (c *walk) addPack(ctx context.Context, digest task.Digest) error {
 	if digest.IsZero() {
 		return nil
 	}
@@ -276,7 +290,7 @@ func (c *Collector) addPack(ctx context.Context, digest task.Digest) error {
 }
 
 // addPart adds what the k-th task of a pack left that is not in the pack.
-func (c *Collector) addPart(ctx context.Context, pack storage.Blob, x *sheaves.PackIndex, k uint64) error {
+func (c *walk) addPart(ctx context.Context, pack storage.Blob, x *sheaves.PackIndex, k uint64) error {
 	at, part := x.Part(k)
 	if part.List == 0 {
 		return nil

@@ -86,6 +86,13 @@ type Deleted struct {
 	Bytes int64 // of the blobs, before compression
 }
 
+func (d *Deleted) add(more Deleted) {
+	d.Blobs += more.Blobs
+	d.Bytes += more.Bytes
+}
+
+func (d *Deleted) count(bytes int64) { d.add(Deleted{1, max(bytes, 0)}) }
+
 // collect deletes the blobs that are not live and that nobody asked for since.
 func (s *Store) collect(ctx context.Context, since task.Millis, live func(task.Digest) bool) (Deleted, error) {
 	var gone Deleted
@@ -101,8 +108,7 @@ func (s *Store) collect(ctx context.Context, since task.Millis, live func(task.D
 			return fmt.Errorf("deleting blob %s: %w", d.Short(), err)
 		}
 		if ok {
-			gone.Blobs++
-			gone.Bytes += max(size, 0)
+			gone.count(size)
 		}
 		return nil
 	})

@@ -26,6 +26,7 @@ import (
 	"github.com/hashicorp/raft"
 
 	"github.com/sheafgrid/sheaf/coordinator"
+	areas "github.com/sheafgrid/sheaf/coordinator/blobs"
 	"github.com/sheafgrid/sheaf/coordinator/collect"
 	"github.com/sheafgrid/sheaf/coordinator/consensus"
 	"github.com/sheafgrid/sheaf/coordinator/peers"
@@ -45,6 +46,8 @@ type Cluster struct {
 	// CopyRate is how many bytes a second nodes may copy to each other that are
 	// started from now on; 0: no limit.
 	CopyRate int64
+
+	bucket *coordinator.Bucket // holds the blobs of a cluster that keeps them in one; nil: its nodes do
 
 	mu         sync.Mutex
 	onTheirWay sync.WaitGroup // messages, on a network
@@ -97,6 +100,16 @@ func New(tb testing.TB, n int) *Cluster {
 func NewOn(tb testing.TB, n int, network *Network) *Cluster {
 	tb.Helper()
 	c := &Cluster{TB: tb, Net: network}
+	for range n {
+		c.Add("")
+	}
+	return c
+}
+
+// NewInBucket is New for a cluster that keeps all its blobs in a bucket.
+func NewInBucket(tb testing.TB, n int, bucket *coordinator.Bucket) *Cluster {
+	tb.Helper()
+	c := &Cluster{TB: tb, bucket: bucket}
 	for range n {
 		c.Add("")
 	}
@@ -253,10 +266,15 @@ func (c *Cluster) Start(n *Node) {
 			n.transport.Connect(raft.ServerAddress(other.Name), other.transport)
 		}
 	}
-	a, err := coordinator.Assemble(coordinator.Parts{
+	parts := coordinator.Parts{
 		Identity: n.identity, Raft: n.raft, Public: n.kept.Public, Outputs: n.kept.Outputs, Collect: n.kept, Key: n.key(), Peers: reach{c, n},
 		Find: c.finder(n), Local: true, CopyRate: c.CopyRate, Timing: consensus.TimingLAN(), Trailing: c.Net.trailing(), Now: func() int64 { return c.now(n) }, Wall: time.Now, Logger: logger().With("node", n.Name),
-	})
+	}
+	if b := c.bucket; b != nil {
+		parts.Public, parts.Outputs, parts.Collect, parts.Bucket = b.Public, b.Outputs, nil, b
+		parts.Shared = func(areas.Area, int64) bool { return true }
+	}
+	a, err := coordinator.Assemble(parts)
 	if err != nil {
 		c.TB.Fatal(err)
 	}
