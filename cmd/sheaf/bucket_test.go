@@ -276,10 +276,10 @@ func TestUnusedBlobsLeaveTheBucket(t *testing.T) {
 	}
 	want("after one was read", 1, 1, 2)
 	must(later(0))
-	must(later(25 * time.Hour))
-	want("after 50 hours", 0, 1, 1) // the one that was read has gone once more
-	must(later(25 * time.Hour))
-	want("after 75 hours", 0, 0, 0)
+	must(later(26 * time.Hour))
+	want("after 51 hours", 0, 1, 1) // the one that was read has gone once more
+	must(later(26 * time.Hour))
+	want("after 77 hours", 0, 0, 0)
 	v, err := n.Storage(t.Context())
 	if k := v.Collect; err != nil || k.Aside != 1 || k.Blobs != 3 || k.Failed != "" {
 		t.Errorf("the node says %+v, %v; want 1 put aside by this process, and 3 deleted", k, err)

@@ -30,12 +30,13 @@
 // A shared store is the leader's to look through, in its term. Nobody can hold
 // back a deletion there while others ask for the blob, so a blob that was seen
 // unused for Kept is first put aside, where whoever asks for it finds it and
-// brings it back, and goes when it has been aside for Kept: see storage.Shared.
-// What was seen since when is held in memory; what was put aside when is in the
-// store. A leader that has been deposed removes nothing: it asks a majority
-// before each blob, and a removal is then good for storage.AsideWithin, far less
-// than Kept. So a reference that is committed at any time during all of this
-// finds its blob, in its place or aside, and the next round brings it back.
+// brings it back, and goes when it has been aside for a little longer than
+// that: see storage.Shared. What was seen since when is held in memory; what
+// was put aside when is in the store. A leader that has been deposed removes
+// nothing: it asks a majority before each blob, and a removal is then good for
+// storage.AsideWithin, far less than Kept. So a reference that is committed at
+// any time during all of this finds its blob, in its place or aside, and the
+// next round brings it back.
 //
 // Run owns its one goroutine, the caller's.
 package collect

@@ -17,12 +17,19 @@ import (
 // bytes, in bytes.
 const eachChange = 64 << 10
 
-// maxWait bounds how long one blob's copy is waited for, in bytes at the pace.
+// maxWait is what a blob counts at most for the pace, in bytes: what is in use
+// was found when the round began, and should not be too old.
 const maxWait = 1 << 30
 
-// asideLate is how old the stamp of a blob may be when its removal is allowed. A
-// copy takes time.
-const asideLate task.Millis = 60 * 60 * 1000
+const (
+	// asideLate is how old the stamp of a blob may be when its removal is allowed.
+	// A copy takes time.
+	asideLate task.Millis = 60 * 60 * 1000
+
+	// asideKept is how old a stamp is when what was put aside is dropped: whoever
+	// put the blob, or found it, just before its removal has it for Kept.
+	asideKept = Kept + asideLate + task.Millis(storage.AsideWithin/time.Millisecond)
+)
 
 // Leader is the consensus node of a SharedCollector.
 type Leader interface {
@@ -155,7 +162,7 @@ func (c *SharedCollector) lookAside(ctx context.Context, a sharedArea, did *Repo
 				return err
 			}
 		}
-		if task.Millis(x.Stamp) > c.leader.Now()-Kept {
+		if task.Millis(x.Stamp) > c.leader.Now()-asideKept {
 			return nil
 		}
 		if err := c.pacer.Wait(ctx, eachChange); err != nil {
@@ -193,7 +200,7 @@ func (c *SharedCollector) lookThrough(ctx context.Context, a sharedArea, did *Re
 
 // mayRemove allows a removal. A node that leads now has a clock that is not
 // behind that of the cluster, so the copy is dropped no sooner than Kept after
-// its stamp by any later leader's clock: long after the removal can happen.
+// the removal can happen, by any later leader's clock.
 func (c *SharedCollector) mayRemove(ctx context.Context, stamp task.Millis) error {
 	if err := c.leader.Verify(ctx); err != nil {
 		return fmt.Errorf("this node may lead no more: %w", err)

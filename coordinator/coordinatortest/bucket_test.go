@@ -217,7 +217,7 @@ func TestDeposedLeaderRemovesNothing(t *testing.T) {
 		wantAt(t, public, "what the next leader sees for the first time", unused, "in place, aside")
 		later(t, c, 25*time.Hour)
 		wantAt(t, public, "a day later", unused, "aside")
-		later(t, c, 25*time.Hour)
+		later(t, c, 26*time.Hour)
 		wantAt(t, public, "two days later", unused, "")
 	})
 }
@@ -271,7 +271,7 @@ func TestAcceptedOutputsStayInTheBucket(t *testing.T) {
 		}
 		later(t, c, time.Hour)
 		for range 2 {
-			later(t, c, 25*time.Hour)
+			later(t, c, 26*time.Hour)
 		}
 		wantAt(t, outputs, "a result that waits for another", right, "in place")
 		wantAt(t, outputs, "a wrong one that nobody has found out", wrong, "in place")
@@ -281,7 +281,7 @@ func TestAcceptedOutputsStayInTheBucket(t *testing.T) {
 		sealed(t, c, id)
 		later(t, c, time.Hour)
 		for range 2 {
-			later(t, c, 25*time.Hour)
+			later(t, c, 26*time.Hour)
 		}
 		wantAt(t, outputs, "an accepted output", right, "in place")
 		wantAt(t, outputs, "a wrong output", wrong, "")
