@@ -122,6 +122,8 @@ func (in *restorer) read(section uint16, payload []byte) error {
 		return unpackPage(payload, &s.attempts, &s.share, s.cluster.Attempts+1, unpackAttempt)
 	case sectionSessions:
 		return readPage(payload, &s.sessions, &s.share)
+	case sectionOverflow:
+		return readPage(payload, &s.overflow, &s.share)
 	case sectionEnd:
 		return in.readEnd(payload)
 	}
@@ -197,7 +199,7 @@ func (s *State) fits() error {
 	}
 	for _, n := range []uint64{
 		s.members.Len(), s.accounts.Len(), s.hosts.Len(), s.projects.Len(), s.apps.Len(),
-		s.versions.Len(), s.jobs.Len(), s.stages.Len(), s.attempts.Len(), s.sessions.Len(),
+		s.versions.Len(), s.jobs.Len(), s.stages.Len(), s.attempts.Len(), s.sessions.Len(), s.overflow.Len(),
 	} {
 		if n == 0 {
 			return errors.New("a table is missing")
@@ -246,6 +248,11 @@ func (s *State) jobsFit(bad func(string, uint64) error) error {
 		if st.Job == 0 || uint64(st.Job) >= s.jobs.Len() || st.Cursor != s.tasks[i].tasks.Len() || chunksOf(st.Cursor) != s.tasks[i].chunks.Len() {
 			return bad("stage", i)
 		}
+		for c := range s.tasks[i].chunks.Len() {
+			if !s.overflowFits(task.StageID(i), c) {
+				return bad("chunk", c)
+			}
+		}
 		if err := s.tasksFit(task.StageID(i), bad); err != nil {
 			return err
 		}
@@ -253,25 +260,65 @@ func (s *State) jobsFit(bad func(string, uint64) error) error {
 	var wrong error
 	s.eachAttempt(func(i uint64, a *Attempt) {
 		if a.Host == 0 || uint64(a.Host) >= s.hosts.Len() || a.Stage == 0 || uint64(a.Stage) >= s.stages.Len() ||
-			!s.tasks[a.Stage].tasks.Has(uint64(a.Index)) || !s.attempts.Has(uint64(a.Previous)) {
+			!s.hasRecord(a.Stage, uint64(a.Index)) || !s.attempts.Has(uint64(a.Previous)) {
 			wrong = bad("attempt", i)
 		}
 	})
 	return wrong
 }
 
-// tasksFit: a task has a record unless its chunk is sealed, and its attempts
-// are a chain that ends.
+// overflowFits: the late tasks of a chunk are some of it, with the tree of the
+// others.
+func (s *State) overflowFits(id task.StageID, c uint64) bool {
+	chunk := s.tasks[id].chunks.At(c)
+	if chunk.Overflow == 0 {
+		return true
+	}
+	if uint64(chunk.Overflow) >= s.overflow.Len() || c*ChunkTasks >= s.stages.At(uint64(id)).Count {
+		return false
+	}
+	o, size := s.overflow.At(uint64(chunk.Overflow)), s.sizeOf(id, c)
+	if o.Stage != id || o.Chunk != c || len(o.Late) == 0 || len(o.Late) > MaxOverflow || s.tasks[id].tasks.Len() < c*ChunkTasks+size {
+		return false
+	}
+	for k, place := range o.Late {
+		if uint64(place) >= size || k > 0 && o.Late[k-1] >= place {
+			return false
+		}
+	}
+	return chunk.Released && len(o.Hashes) == 0 || !chunk.Released && len(o.Hashes) == task.PrunedSize(size, o.Late)
+}
+
+// kept reports whether a table has something of a task, and whether that is a
+// record, or only says that it is sealed (dropAround).
+func (s *State) kept(id task.StageID, i uint64) (there, record bool) {
+	o := s.overflowed(id, i/ChunkTasks)
+	switch {
+	case s.tasks[id].chunks.At(i / ChunkTasks).Sealed:
+		return false, false
+	case o == nil || !o.Sealed:
+		return true, true
+	}
+	page := i / pageSize * pageSize
+	return o.anyLate(page, page+pageSize), o.isLate(i)
+}
+
+// tasksFit: a task has a record unless it is sealed, and its attempts are a chain
+// that ends.
 func (s *State) tasksFit(id task.StageID, bad func(string, uint64) error) error {
 	tables := s.tasks[id]
 	for i := range tables.tasks.Len() {
-		if tables.tasks.Has(i) == tables.chunks.At(i/ChunkTasks).Sealed {
+		there, record := s.kept(id, i)
+		if tables.tasks.Has(i) != there || there && !record && *tables.tasks.At(i) != (Task{State: TaskGone}) {
 			return bad("chunk", i/ChunkTasks)
 		}
-		if !tables.tasks.Has(i) {
+		if !record {
 			continue
 		}
 		t := tables.tasks.At(i)
+		if t.State == TaskGone {
+			return bad("task", i)
+		}
 		tries := 0
 		for slot := t.Last; slot != 0; slot = s.attempts.At(uint64(slot)).Previous {
 			if tries++; !s.attempts.Has(uint64(slot)) || tries > int(t.Tries) {

@@ -1,0 +1,67 @@
+package state
+
+import "github.com/sheafgrid/sheaf/task"
+
+// overflowChunk releases a chunk without its late tasks, those few that have no
+// verdict yet, so that they do not keep the records of all the others. They stay
+// in the table of tasks and go on like any other task there: nothing that hands
+// out, reports, expires or judges knows a difference. What the chunk's root needs
+// of the others is kept as a pruned tree. Which chunk is worth it, and when, is
+// the leader's to say.
+func (s *State) overflowChunk(c *Overflow) {
+	if !s.hasChunk(c.Stage, c.Chunk) || !s.mayOverflow(c.Stage, c.Chunk) {
+		return
+	}
+	tables, first, size := s.tasks[c.Stage], c.Chunk*ChunkTasks, s.sizeOf(c.Stage, c.Chunk)
+	o := Overflowed{Stage: c.Stage, Chunk: c.Chunk}
+	for i := range size {
+		if tables.tasks.At(first+i).State == TaskLive {
+			o.Late = append(o.Late, uint16(i))
+		}
+	}
+	o.Hashes = task.Prune(size, o.Late, func(i uint64) []byte { return s.leaf(c.Stage, first+i) })
+	tables.chunks.Edit(c.Chunk).Overflow = uint32(s.overflow.Append(o))
+	s.releaseTasks(c.Stage, c.Chunk, func(i uint64) bool { return !o.isLate(i) })
+	s.index.stages[c.Stage].early += size - uint64(len(o.Late))
+	s.noteChunk(c.Stage, c.Chunk)
+}
+
+// mayOverflow reports whether a chunk can be released without some tasks: all of
+// it has been begun, and few tasks are undecided, but not all.
+func (s *State) mayOverflow(stage task.StageID, c uint64) bool {
+	st, chunk, size := s.stages.At(uint64(stage)), s.tasks[stage].chunks.At(c), s.sizeOf(stage, c)
+	undecided := size - uint64(chunk.Decided)
+	return s.jobs.At(uint64(st.Job)).State == JobRunning && !chunk.Released && chunk.Overflow == 0 &&
+		st.Cursor >= c*ChunkTasks+size && chunk.Decided > 0 && undecided > 0 && undecided <= MaxOverflow
+}
+
+// overflowed is what there is beside a chunk that was released without its late
+// tasks, or nil for any other.
+func (s *State) overflowed(stage task.StageID, c uint64) *Overflowed {
+	if place := s.tasks[stage].chunks.At(c).Overflow; place != 0 {
+		return s.overflow.At(uint64(place))
+	}
+	return nil
+}
+
+// taskReleased reports whether the result of a task that was touched is final.
+func (s *State) taskReleased(stage task.StageID, i uint64) bool {
+	c := i / ChunkTasks
+	if s.tasks[stage].chunks.At(c).Released {
+		return true
+	}
+	o := s.overflowed(stage, c)
+	return o != nil && !o.isLate(i)
+}
+
+// hasRecord reports whether there is a record of a task: it was touched, and not
+// sealed.
+func (s *State) hasRecord(stage task.StageID, i uint64) bool {
+	tasks := &s.tasks[stage].tasks
+	return tasks.Has(i) && tasks.At(i).State != TaskGone
+}
+
+// sizeOf is how many tasks a chunk has.
+func (s *State) sizeOf(stage task.StageID, c uint64) uint64 {
+	return chunkSize(s.stages.At(uint64(stage)).Count, c)
+}
