@@ -37,6 +37,7 @@ type Archive struct {
 	blobs   Blobs
 	outputs Blobs
 	sheaves recent[sheaves.Sheaf]
+	merged  recent[sheaves.Sheaf] // both sheaves of a chunk, by the later one
 	packs   recent[sheaves.PackIndex]
 }
 
@@ -56,6 +57,9 @@ func (a *Archive) Chunk(ctx context.Context, stage task.StageID, chunk uint64) (
 		s.SealedParts(stage, chunk, chunk+1, func(p state.Part) { sealed = append(sealed, p) })
 		all = s.Recorded(stage, chunk)
 	})
+	if len(sealed) == 2 {
+		return a.whole(ctx, &sealed[0], &sealed[1])
+	}
 	for _, p := range sealed {
 		kept, err := a.part(ctx, &p)
 		if err == nil && all != nil {
@@ -68,6 +72,32 @@ func (a *Archive) Chunk(ctx context.Context, stage task.StageID, chunk uint64) (
 	}
 	return all, nil
 }
+
+// whole is a chunk with two sheaves.
+func (a *Archive) whole(ctx context.Context, first, late *state.Part) (*sheaves.Sheaf, error) {
+	if s := a.merged.get(late.Sheaf); s != nil {
+		return s, nil
+	}
+	var parts [2]*sheaves.Sheaf
+	for k, p := range []*state.Part{first, late} {
+		var err error
+		if parts[k], err = a.part(ctx, p); err != nil {
+			return nil, fmt.Errorf("sheaf %s: %w", p.Sheaf.Short(), err)
+		}
+	}
+	s, err := sheaves.Merge(parts[0], parts[1])
+	if err == nil && !late.Completes(s) {
+		err = errOther
+	}
+	if err != nil {
+		return nil, fmt.Errorf("sheaves %s and %s: %w", first.Sheaf.Short(), late.Sheaf.Short(), err)
+	}
+	a.merged.keep(late.Sheaf, s)
+	return s, nil
+}
+
+// errOther: a sheaf is not what the state says it is.
+var errOther = errors.New("its results are not those that were released")
 
 // part is the sheaf of what was sealed of a chunk.
 func (a *Archive) part(ctx context.Context, p *state.Part) (*sheaves.Sheaf, error) {
@@ -83,7 +113,7 @@ func (a *Archive) part(ctx context.Context, p *state.Part) (*sheaves.Sheaf, erro
 		return nil, err
 	}
 	if !p.Fits(kept) {
-		return nil, errors.New("its results are not those that were released")
+		return nil, errOther
 	}
 	a.sheaves.keep(p.Sheaf, kept)
 	return kept, nil

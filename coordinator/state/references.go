@@ -82,6 +82,10 @@ func (p *Part) Fits(kept *sheaves.Sheaf) bool {
 	return len(p.late) > 0 || kept.Root() == p.root
 }
 
+// Completes reports whether a chunk, made whole with its late tasks, has the results
+// that were released.
+func (p *Part) Completes(whole *sheaves.Sheaf) bool { return whole.Root() == p.root }
+
 // SealedParts calls fn for what was sealed of a stage and kept, in the chunks
 // from ≤ chunk < to, and reports whether there are more.
 func (s *State) SealedParts(stage task.StageID, from, to uint64, fn func(Part)) (more bool) {
