@@ -58,9 +58,9 @@ func fetchAndVerify(t *testing.T, c *coordinatortest.Cluster, id task.JobID) uin
 	return f.Released
 }
 
-// rootOfOneHost is the result root of a job that one host computes alone, in
-// another cluster.
-func rootOfOneHost(t *testing.T, s *task.JobSpec) task.Digest {
+// rootsOfOneHost are the roots of a job that one host computes alone, in another
+// cluster.
+func rootsOfOneHost(t *testing.T, s *task.JobSpec) (result, reduce task.Digest) {
 	c := coordinatortest.New(t, 1)
 	defer c.Stop()
 	alone := *s
@@ -72,7 +72,8 @@ func rootOfOneHost(t *testing.T, s *task.JobSpec) task.Digest {
 		h.Contact(250)
 		return c.Job(id).State == "done"
 	})
-	return c.Job(id).ResultRoot
+	v := c.Job(id)
+	return v.ResultRoot, v.ReduceRoot
 }
 
 // A host that is stuck with 20 tasks pins neither the records nor the outputs of
@@ -83,7 +84,8 @@ func TestStuckHostPinsNoChunk(t *testing.T) {
 		const tasks, stuckWith, early = 4200, 20, state.ChunkTasks - 20
 		s := spec(t, tasks, 2)
 		s.Limits.Output, s.Collect = 1<<20, task.CollectConcat
-		want := rootOfOneHost(t, s)
+		s.Reduce = &task.Reduce{Program: s.Program, Meter: 1, Args: []string{"all"}, FanIn: 100, Limits: s.Limits}
+		want, wantReduced := rootsOfOneHost(t, s)
 		c := coordinatortest.New(t, 3)
 		defer c.Stop()
 		p := c.NewPublisher(1, program(t))
@@ -128,8 +130,8 @@ func TestStuckHostPinsNoChunk(t *testing.T) {
 		}
 		time.Sleep(time.Minute)
 		c.WaitFor("the others to be sealed", sealedOthers)
-		if l := level(); l.Released < early || l.Released == tasks || !l.Root.IsZero() {
-			t.Errorf("the level is %+v, want the others released, and no root", l)
+		if l := level(); l.Released < early || l.Released == tasks || !l.Root.IsZero() || len(c.Job(id).Levels) != 1 {
+			t.Errorf("the level is %+v, want the others released, no root, and no level above", l)
 		}
 		c.Leader().State(func(s *state.State) {
 			if !s.OutputGroupGone(state.OutputGroup(1, 4000)) || s.OutputGroupGone(state.OutputGroup(1, 3)) {
@@ -161,10 +163,10 @@ func TestStuckHostPinsNoChunk(t *testing.T) {
 
 		run("the job with a stuck host", func() bool { return c.Job(id).State == "done" })
 		stages, digests := sealed(t, c, id)
-		if v := c.Job(id); v.ResultRoot != want || want.IsZero() || len(digests) != 3 {
-			t.Errorf("the root is %s with %d sheaves, want %s with 3", v.ResultRoot, len(digests), want)
+		if v := c.Job(id); v.ResultRoot != want || want.IsZero() || v.ReduceRoot != wantReduced || len(digests) != 5 {
+			t.Errorf("the roots are %s and %s with %d sheaves, want %s and %s with 3 and one for each level above", v.ResultRoot, v.ReduceRoot, len(digests), want, wantReduced)
 		}
-		evidence(t, c, stages[0], digests, want, 0)
+		evidence(t, c, stages[0], digests[:3], want, 0)
 		if got := fetchAndVerify(t, c, id); got != tasks {
 			t.Errorf("%d results were fetched, want %d", got, tasks)
 		}
