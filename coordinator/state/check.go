@@ -162,28 +162,6 @@ func (c *checker) chunk(id task.StageID, k uint64, chunk *Chunk) (n verdicts) {
 	return n
 }
 
-// overflowed: the late tasks of a chunk are those without a verdict and those that
-// got theirs since; the tree of the others is there until the chunk has its root.
-func (c *checker) overflowed(id task.StageID, k uint64, n verdicts) {
-	s := c.s
-	chunk, o := s.tasks[id].chunks.At(k), s.overflowed(id, k)
-	if o == nil {
-		c.expect(chunk.Released || chunk.Errors == 0, "stage %d: chunk %d counts errors before its release", id, k)
-		return
-	}
-	c.expect(s.overflowFits(id, k), "stage %d: chunk %d and its place in the overflow table do not fit", id, k)
-	c.expect(chunk.Sealed || uint64(chunk.Decided)+uint64(len(o.Late)) >= s.sizeOf(id, k), "T6: stage %d: chunk %d is released without %d tasks, and has %d verdicts", id, k, len(o.Late), chunk.Decided)
-	c.expect(o.Sealed != o.Sheaf.IsZero() && (o.Sealed || !chunk.Sealed), "stage %d: what chunk %d has beside its late tasks is sealed without a sheaf, or after them", id, k)
-	c.expect(chunk.Released || chunk.Sealed || n.gone == 0 || n.gone == s.sizeOf(id, k)-uint64(len(o.Late)), "stage %d: %d tasks of chunk %d are sealed, %d are late", id, n.gone, k, len(o.Late))
-	if o.Sealed {
-		return
-	}
-	for i := k * ChunkTasks; i < k*ChunkTasks+s.sizeOf(id, k); i++ {
-		t := s.tasks[id].tasks.At(i)
-		c.expect(o.isLate(i) || t.State != TaskLive && t.Open == 0, "T6: task %d of stage %d is released without a verdict", i, id)
-	}
-}
-
 // task: its counters are those of its attempts, and no two that count belong
 // to one account (T2).
 func (c *checker) task(stage task.StageID, i uint64, t *Task) {

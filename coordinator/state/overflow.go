@@ -65,3 +65,61 @@ func (s *State) hasRecord(stage task.StageID, i uint64) bool {
 func (s *State) sizeOf(stage task.StageID, c uint64) uint64 {
 	return chunkSize(s.stages.At(uint64(stage)).Count, c)
 }
+
+// overflowFits: the late tasks of a chunk are some of it, with the tree of the
+// others.
+func (s *State) overflowFits(id task.StageID, c uint64) bool {
+	chunk := s.tasks[id].chunks.At(c)
+	if chunk.Overflow == 0 {
+		return true
+	}
+	if uint64(chunk.Overflow) >= s.overflow.Len() || c*ChunkTasks >= s.stages.At(uint64(id)).Count {
+		return false
+	}
+	o, size := s.overflow.At(uint64(chunk.Overflow)), s.sizeOf(id, c)
+	if o.Stage != id || o.Chunk != c || len(o.Late) == 0 || len(o.Late) > MaxOverflow || s.tasks[id].tasks.Len() < c*ChunkTasks+size {
+		return false
+	}
+	for k, place := range o.Late {
+		if uint64(place) >= size || k > 0 && o.Late[k-1] >= place {
+			return false
+		}
+	}
+	return chunk.Released && len(o.Hashes) == 0 || !chunk.Released && len(o.Hashes) == task.PrunedSize(size, o.Late)
+}
+
+// kept reports whether a table has something of a task, and whether that is a
+// record, or only says that it is sealed (dropAround).
+func (s *State) kept(id task.StageID, i uint64) (there, record bool) {
+	o := s.overflowed(id, i/ChunkTasks)
+	switch {
+	case s.tasks[id].chunks.At(i / ChunkTasks).Sealed:
+		return false, false
+	case o == nil || !o.Sealed:
+		return true, true
+	}
+	page := i / pageSize * pageSize
+	return o.anyLate(page, page+pageSize), o.isLate(i)
+}
+
+// overflowed: the late tasks of a chunk are those without a verdict and those that
+// got theirs since; the tree of the others is there until the chunk has its root.
+func (c *checker) overflowed(id task.StageID, k uint64, n verdicts) {
+	s := c.s
+	chunk, o := s.tasks[id].chunks.At(k), s.overflowed(id, k)
+	if o == nil {
+		c.expect(chunk.Released || chunk.Errors == 0, "stage %d: chunk %d counts errors before its release", id, k)
+		return
+	}
+	c.expect(s.overflowFits(id, k), "stage %d: chunk %d and its place in the overflow table do not fit", id, k)
+	c.expect(chunk.Sealed || uint64(chunk.Decided)+uint64(len(o.Late)) >= s.sizeOf(id, k), "T6: stage %d: chunk %d is released without %d tasks, and has %d verdicts", id, k, len(o.Late), chunk.Decided)
+	c.expect(o.Sealed != o.Sheaf.IsZero() && (o.Sealed || !chunk.Sealed), "stage %d: what chunk %d has beside its late tasks is sealed without a sheaf, or after them", id, k)
+	c.expect(chunk.Released || chunk.Sealed || n.gone == 0 || n.gone == s.sizeOf(id, k)-uint64(len(o.Late)), "stage %d: %d tasks of chunk %d are sealed, %d are late", id, n.gone, k, len(o.Late))
+	if o.Sealed {
+		return
+	}
+	for i := k * ChunkTasks; i < k*ChunkTasks+s.sizeOf(id, k); i++ {
+		t := s.tasks[id].tasks.At(i)
+		c.expect(o.isLate(i) || t.State != TaskLive && t.Open == 0, "T6: task %d of stage %d is released without a verdict", i, id)
+	}
+}

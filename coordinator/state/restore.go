@@ -267,42 +267,6 @@ func (s *State) jobsFit(bad func(string, uint64) error) error {
 	return wrong
 }
 
-// overflowFits: the late tasks of a chunk are some of it, with the tree of the
-// others.
-func (s *State) overflowFits(id task.StageID, c uint64) bool {
-	chunk := s.tasks[id].chunks.At(c)
-	if chunk.Overflow == 0 {
-		return true
-	}
-	if uint64(chunk.Overflow) >= s.overflow.Len() || c*ChunkTasks >= s.stages.At(uint64(id)).Count {
-		return false
-	}
-	o, size := s.overflow.At(uint64(chunk.Overflow)), s.sizeOf(id, c)
-	if o.Stage != id || o.Chunk != c || len(o.Late) == 0 || len(o.Late) > MaxOverflow || s.tasks[id].tasks.Len() < c*ChunkTasks+size {
-		return false
-	}
-	for k, place := range o.Late {
-		if uint64(place) >= size || k > 0 && o.Late[k-1] >= place {
-			return false
-		}
-	}
-	return chunk.Released && len(o.Hashes) == 0 || !chunk.Released && len(o.Hashes) == task.PrunedSize(size, o.Late)
-}
-
-// kept reports whether a table has something of a task, and whether that is a
-// record, or only says that it is sealed (dropAround).
-func (s *State) kept(id task.StageID, i uint64) (there, record bool) {
-	o := s.overflowed(id, i/ChunkTasks)
-	switch {
-	case s.tasks[id].chunks.At(i / ChunkTasks).Sealed:
-		return false, false
-	case o == nil || !o.Sealed:
-		return true, true
-	}
-	page := i / pageSize * pageSize
-	return o.anyLate(page, page+pageSize), o.isLate(i)
-}
-
 // tasksFit: a task has a record unless it is sealed, and its attempts are a chain
 // that ends.
 func (s *State) tasksFit(id task.StageID, bad func(string, uint64) error) error {
