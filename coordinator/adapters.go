@@ -106,11 +106,11 @@ func (b sweepBlobs) ReadOutput(ctx context.Context, digest task.Digest, limit in
 }
 
 // EachOutput has nothing to show where the node's store keeps no groups.
-func (b sweepBlobs) EachOutput(ctx context.Context, group uint64, fn func(task.Digest, []byte) error) error {
+func (b sweepBlobs) EachOutput(ctx context.Context, groups []uint64, fn func(task.Digest, []byte) error) error {
 	if grouped, ok := b.store.Local(blobs.Outputs).(interface {
-		EachOf(ctx context.Context, group uint64, fn func(task.Digest, []byte) error) error
+		EachOf(ctx context.Context, groups []uint64, fn func(task.Digest, []byte) error) error
 	}); ok {
-		return grouped.EachOf(ctx, group, fn)
+		return grouped.EachOf(ctx, groups, fn)
 	}
 	return nil
 }

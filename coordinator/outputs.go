@@ -171,7 +171,7 @@ type replica interface {
 	State(fn func(*state.State))
 }
 
-// forget drops small outputs whose chunk is sealed: this node's replica says so,
+// forget drops small outputs of groups that are sealed: this node's replica says so,
 // so a majority has the pack. It gives the room back, too.
 func (o *outputs) forget(ctx context.Context, node replica) error {
 	tick := time.NewTicker(forgetEvery)
@@ -217,9 +217,9 @@ func (o *outputs) compacting(ctx context.Context, do func() error) error {
 	return o.watched.write(ctx, "what is kept of small outputs", func(*diskwatch.Write) error { return do() })
 }
 
-// EachOf calls fn for the small outputs of a group.
-func (o *outputs) EachOf(ctx context.Context, group uint64, fn func(task.Digest, []byte) error) error {
-	return o.small.EachOf(ctx, group, fn)
+// EachOf calls fn for the small outputs of some groups.
+func (o *outputs) EachOf(ctx context.Context, groups []uint64, fn func(task.Digest, []byte) error) error {
+	return o.small.EachOf(ctx, groups, fn)
 }
 
 // Close closes both parts.

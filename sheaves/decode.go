@@ -32,7 +32,7 @@ func Decode(b []byte) (*Sheaf, error) {
 	for i := range s.Hosts {
 		copy(s.Hosts[i][:], r.take(len(task.Key{})))
 	}
-	s.Tasks = make([]Task, r.count(MaxTasks, 2))
+	s.Tasks = make([]Task, r.count(MaxTasks, 1))
 	for i := range s.Tasks {
 		s.Tasks[i] = r.task(len(s.Hosts))
 	}
@@ -83,7 +83,10 @@ func (r *reader) count(limit, size int) int {
 }
 
 func (r *reader) task(hosts int) (t Task) {
-	if t.Fail = r.byte(); t.Fail == 0 {
+	switch t.Fail = r.byte(); t.Fail {
+	case missing:
+		return Task{Missing: true}
+	case 0:
 		t.Result = r.result()
 	}
 	t.Attempts = make([]Attempt, r.count(task.MaxAttempts, 3))

@@ -4,7 +4,8 @@
 // A sheaf holds the result of each task and the evidence for it: who was given
 // the task, how that attempt ended, and what was returned that differed. It has
 // one canonical form, so its digest names it wherever it is kept, and anybody
-// can compute the chunk's part of the result tree from it.
+// can compute the chunk's part of the result tree from it. Where some tasks of a
+// chunk dragged on, they are in a second one, which is made later.
 //
 // The package is pure: no I/O, no clock, no randomness.
 //
@@ -18,7 +19,8 @@
 //	first     number of the first task
 //	hosts     how many, and 32 bytes for each, in the order of their first attempt
 //	tasks     how many, and for each:
-//	  verdict   1 byte: 0 accepted, above it why the task ended failed
+//	  verdict   1 byte: 0 accepted, 255 it is in the chunk's other sheaf, and nothing
+//	            follows; otherwise why the task ended failed
 //	  exit      \
 //	  work       | of the accepted result; missing in a task that failed
 //	  output    /  32 bytes

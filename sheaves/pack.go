@@ -16,6 +16,9 @@ import (
 //	          outputs together, 4 bytes each; 0 for a task that ended failed
 //	bytes     for each task its list, then its small outputs in the order of the
 //	          list, without gaps
+//
+// Of a chunk with two sheaves there are two packs: the sizes of the other's tasks
+// are 0.
 
 // ErrBadPack is returned for bytes that are not the beginning of a pack.
 var ErrBadPack = errors.New("not a pack")
@@ -121,7 +124,7 @@ func readAt(pack io.ReaderAt, b []byte, offset int64) error {
 func (x *PackIndex) Tasks() uint64 { return uint64(len(x.parts)) }
 
 // Part says where in the pack the part of a task begins, the k-th of the chunk,
-// and how much there is; nothing of a task that ended failed.
+// and how much there is; nothing of a task that ended failed or is in another pack.
 func (x *PackIndex) Part(k uint64) (offset int64, part PackPart) {
 	if k >= uint64(len(x.parts)) {
 		return 0, PackPart{}

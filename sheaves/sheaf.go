@@ -2,6 +2,8 @@ package sheaves
 
 import (
 	"encoding/binary"
+	"fmt"
+	"slices"
 
 	"github.com/sheafgrid/sheaf/task"
 )
@@ -13,17 +15,19 @@ const MaxTasks = 4096
 // attempts each, all of them wrong.
 const MaxBytes = 32 << 20
 
-// Sheaf is what is kept of a chunk.
+// Sheaf is what is kept of a chunk. A chunk of which some tasks dragged on has
+// two: in each of them the tasks of the other are missing.
 type Sheaf struct {
 	Job   task.JobID
 	Level uint8
-	First uint64     // the number of Tasks[0]
+	First uint64     // the number of Tasks[0], the chunk's first
 	Hosts []task.Key // whom attempts were given to, in the order of their first one
 	Tasks []Task
 }
 
 // Task is what became of one task.
 type Task struct {
+	Missing  bool  // it is in the chunk's other sheaf; there is nothing else
 	Fail     uint8 // why it ended failed; 0: it was accepted
 	Result   Result
 	Attempts []Attempt // the latest first
@@ -63,6 +67,9 @@ type Attempt struct {
 
 const magic = "sheaf 1\n"
 
+// missing stands in place of a task's Fail, and of all that would follow.
+const missing = 0xff
+
 // Encode is the sheaf's one canonical form.
 func (s *Sheaf) Encode() []byte {
 	b := make([]byte, 0, len(magic)+64+32*len(s.Hosts)+64*len(s.Tasks))
@@ -82,6 +89,9 @@ func (s *Sheaf) Encode() []byte {
 }
 
 func (t *Task) append(b []byte) []byte {
+	if t.Missing {
+		return append(b, missing)
+	}
 	b = append(b, t.Fail)
 	if t.Fail == 0 {
 		b = t.Result.append(b)
@@ -107,7 +117,7 @@ func (r *Result) append(b []byte) []byte {
 // Digest is the digest of the canonical form.
 func (s *Sheaf) Digest() task.Digest { return task.Sum(s.Encode()) }
 
-// Root is the chunk's part of the job's result tree.
+// Root is the chunk's part of the job's result tree, if no task is missing.
 func (s *Sheaf) Root() task.Digest {
 	var tree task.Tree
 	for i := range s.Tasks {
@@ -123,4 +133,34 @@ func (s *Sheaf) Leaf(i int) []byte {
 		return task.FailedLeaf(index)
 	}
 	return task.Leaf(index, t.Result.Exit, t.Result.Output)
+}
+
+// Task is what became of a task of the chunk by its number, or nil if it is not
+// here.
+func (s *Sheaf) Task(i uint64) *Task {
+	if i < s.First || i-s.First >= uint64(len(s.Tasks)) || s.Tasks[i-s.First].Missing {
+		return nil
+	}
+	return &s.Tasks[i-s.First]
+}
+
+// Merge is the sheaf of a chunk made of two parts of it: what is missing in one
+// is taken from the other. It fails on parts of different chunks.
+func Merge(a, b *Sheaf) (*Sheaf, error) {
+	if a.Job != b.Job || a.Level != b.Level || a.First != b.First || len(a.Tasks) != len(b.Tasks) {
+		return nil, fmt.Errorf("%w: the two parts are of different chunks", ErrMalformed)
+	}
+	whole := &Sheaf{Job: a.Job, Level: a.Level, First: a.First, Hosts: slices.Concat(a.Hosts, b.Hosts), Tasks: slices.Clone(a.Tasks)}
+	for k := range whole.Tasks {
+		if !whole.Tasks[k].Missing {
+			continue
+		}
+		t := b.Tasks[k]
+		t.Attempts = slices.Clone(t.Attempts)
+		for i := range t.Attempts {
+			t.Attempts[i].Host += len(a.Hosts)
+		}
+		whole.Tasks[k] = t
+	}
+	return whole, nil
 }

@@ -3,6 +3,7 @@ package sheaves_test
 import (
 	"errors"
 	"reflect"
+	"slices"
 	"testing"
 
 	"github.com/sheafgrid/sheaf/sheaves"
@@ -49,6 +50,57 @@ func TestRoundTrip(t *testing.T) {
 	}
 }
 
+// split is a sheaf in two parts: the tasks that are not in the second, and those
+// that are.
+func split(whole *sheaves.Sheaf, second func(k int) bool) (a, b *sheaves.Sheaf) {
+	first, late := *whole, *whole
+	first.Tasks, late.Tasks = slices.Clone(whole.Tasks), slices.Clone(whole.Tasks)
+	for k := range whole.Tasks {
+		if second(k) {
+			first.Tasks[k] = sheaves.Task{Missing: true}
+		} else {
+			late.Tasks[k] = sheaves.Task{Missing: true}
+		}
+	}
+	return &first, &late
+}
+
+// Two parts of a chunk are read as what they are, and make up the whole.
+func TestPartsMakeTheWhole(t *testing.T) {
+	want := example()
+	first, late := split(want, func(k int) bool { return k == 1 })
+	for _, part := range []*sheaves.Sheaf{first, late} {
+		got, err := sheaves.Decode(part.Encode())
+		if err != nil || !reflect.DeepEqual(got, part) {
+			t.Errorf("got  %+v, %v\nwant %+v", got, err, part)
+		}
+	}
+	if first.Task(4097) != nil || late.Task(4097) == nil || late.Task(4096) != nil || late.Task(4100) != nil || late.Task(1) != nil {
+		t.Error("a task is found in the part that lacks it, or not in the other")
+	}
+	for _, parts := range [][2]*sheaves.Sheaf{{first, late}, {late, first}} {
+		whole, err := sheaves.Merge(parts[0], parts[1])
+		if err != nil {
+			t.Fatal(err)
+		}
+		if whole.Root() != want.Root() {
+			t.Error("the parts together have another root than the whole")
+		}
+		for k := range whole.Tasks {
+			for i, a := range whole.Tasks[k].Attempts {
+				if was := want.Tasks[k].Attempts[i]; whole.Hosts[a.Host] != want.Hosts[was.Host] || a.ID != was.ID || a.End != was.End {
+					t.Errorf("attempt %d of task %d is %+v, want %+v", i, k, a, was)
+				}
+			}
+		}
+	}
+	other := *late
+	other.First = 0
+	if _, err := sheaves.Merge(first, &other); !errors.Is(err, sheaves.ErrMalformed) {
+		t.Errorf("parts of two chunks were merged: %v", err)
+	}
+}
+
 // Every sheaf that differs in a byte is refused, or is another sheaf: nothing
 // is read in two ways.
 func TestEveryByteCounts(t *testing.T) {
@@ -74,6 +126,8 @@ func TestEveryByteCounts(t *testing.T) {
 func FuzzDecode(f *testing.F) {
 	f.Add(example().Encode())
 	f.Add((&sheaves.Sheaf{}).Encode())
+	_, late := split(example(), func(k int) bool { return k > 2 })
+	f.Add(late.Encode())
 	f.Add([]byte("sheaf 1\n"))
 	f.Fuzz(func(t *testing.T, b []byte) {
 		if s, err := sheaves.Decode(b); err == nil && string(s.Encode()) != string(b) {

@@ -7,6 +7,7 @@ package archive
 
 import (
 	"context"
+	"errors"
 	"fmt"
 
 	"github.com/sheafgrid/sheaf/coordinator/state"
@@ -36,6 +37,7 @@ type Archive struct {
 	blobs   Blobs
 	outputs Blobs
 	sheaves recent[sheaves.Sheaf]
+	merged  recent[sheaves.Sheaf] // both sheaves of a chunk, by the later one
 	packs   recent[sheaves.PackIndex]
 }
 
@@ -45,45 +47,83 @@ func New(node Node, blobs, outputs Blobs) *Archive {
 	return &Archive{node: node, blobs: blobs, outputs: outputs}
 }
 
-// Chunk is what is known of a released chunk, or nil where it is not released.
-// The sheaf is shared: nobody may change it.
+// Chunk is what is known of the tasks of a chunk that are released, or nil where
+// none is; late tasks are missing until they are. The sheaf is shared: nobody may
+// change it.
 func (a *Archive) Chunk(ctx context.Context, stage task.StageID, chunk uint64) (*sheaves.Sheaf, error) {
-	var digest, root task.Digest
-	var collected *sheaves.Sheaf
+	var sealed []state.Part
+	var all *sheaves.Sheaf // first what has records
 	a.node.View(func(s *state.State) {
-		k, ok := s.Chunk(stage, chunk)
-		if ok && k.Sealed {
-			digest, root = k.Sheaf, k.Root
-		} else {
-			collected = s.Collect(stage, chunk)
-		}
+		s.SealedParts(stage, chunk, chunk+1, func(p state.Part) { sealed = append(sealed, p) })
+		all = s.Recorded(stage, chunk)
 	})
-	if digest.IsZero() { // not sealed, or nothing was to be kept
-		return collected, nil
+	if len(sealed) == 2 {
+		return a.whole(ctx, &sealed[0], &sealed[1])
 	}
-	if s := a.sheaves.get(digest); s != nil {
+	for _, p := range sealed {
+		kept, err := a.part(ctx, &p)
+		if err == nil && all != nil {
+			kept, err = sheaves.Merge(all, kept)
+		}
+		if err != nil {
+			return nil, fmt.Errorf("sheaf %s: %w", p.Sheaf.Short(), err)
+		}
+		all = kept
+	}
+	return all, nil
+}
+
+// whole is a chunk with two sheaves.
+func (a *Archive) whole(ctx context.Context, first, late *state.Part) (*sheaves.Sheaf, error) {
+	if s := a.merged.get(late.Sheaf); s != nil {
 		return s, nil
 	}
-	b, err := a.blobs.ReadAll(ctx, digest, sheaves.MaxBytes)
+	var parts [2]*sheaves.Sheaf
+	for k, p := range []*state.Part{first, late} {
+		var err error
+		if parts[k], err = a.part(ctx, p); err != nil {
+			return nil, fmt.Errorf("sheaf %s: %w", p.Sheaf.Short(), err)
+		}
+	}
+	s, err := sheaves.Merge(parts[0], parts[1])
+	if err == nil && !late.Completes(s) {
+		err = errOther
+	}
 	if err != nil {
-		return nil, fmt.Errorf("sheaf %s: %w", digest.Short(), err)
+		return nil, fmt.Errorf("sheaves %s and %s: %w", first.Sheaf.Short(), late.Sheaf.Short(), err)
 	}
-	s, err := sheaves.Decode(b)
-	if err != nil {
-		return nil, fmt.Errorf("sheaf %s: %w", digest.Short(), err)
-	}
-	if s.Root() != root {
-		return nil, fmt.Errorf("sheaf %s: its results are not those that were released", digest.Short())
-	}
-	a.sheaves.keep(digest, s)
+	a.merged.keep(late.Sheaf, s)
 	return s, nil
+}
+
+// errOther: a sheaf is not what the state says it is.
+var errOther = errors.New("its results are not those that were released")
+
+// part is the sheaf of what was sealed of a chunk.
+func (a *Archive) part(ctx context.Context, p *state.Part) (*sheaves.Sheaf, error) {
+	if s := a.sheaves.get(p.Sheaf); s != nil {
+		return s, nil
+	}
+	b, err := a.blobs.ReadAll(ctx, p.Sheaf, sheaves.MaxBytes)
+	if err != nil {
+		return nil, err
+	}
+	kept, err := sheaves.Decode(b)
+	if err != nil {
+		return nil, err
+	}
+	if !p.Fits(kept) {
+		return nil, errOther
+	}
+	a.sheaves.keep(p.Sheaf, kept)
+	return kept, nil
 }
 
 // Task is what is known of one task, or nil where it is not released.
 func (a *Archive) Task(ctx context.Context, stage task.StageID, i uint64) (*sheaves.Task, error) {
 	s, err := a.Chunk(ctx, stage, i/state.ChunkTasks)
-	if s == nil || err != nil || i-s.First >= uint64(len(s.Tasks)) {
+	if s == nil || err != nil {
 		return nil, err
 	}
-	return &s.Tasks[i-s.First], nil
+	return s.Task(i), nil
 }

@@ -44,13 +44,9 @@ func (a *Archive) ReadOutput(ctx context.Context, stage task.StageID, i uint64, 
 	return all, nil
 }
 
-// packOf is the pack of a task's chunk; zero if it has none yet, or none at all.
+// packOf is the pack that a task is in; zero if it has none yet, or none at all.
 func (a *Archive) packOf(stage task.StageID, i uint64) (pack task.Digest) {
-	a.node.View(func(s *state.State) {
-		if k, ok := s.Chunk(stage, i/state.ChunkTasks); ok && k.Sealed {
-			pack = k.Pack
-		}
-	})
+	a.node.View(func(s *state.State) { pack = s.PackOf(stage, i) })
 	return pack
 }
 

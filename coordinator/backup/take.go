@@ -109,7 +109,7 @@ func (w *writer) takeOnce(ctx context.Context, src Source, spool *os.File, progr
 	for n := task.JobNumber(1); n <= s.Jobs(); n++ {
 		j, _ := s.Job(n)
 		for _, id := range j.Stages {
-			t.sheaves += int(s.Stage(id).Sealed)
+			s.SealedParts(id, 0, s.Stage(id).Cursor, func(state.Part) { t.sheaves++ })
 		}
 	}
 	err = Walk(ctx, s, t)

@@ -173,32 +173,33 @@ func (w *walker) index(ctx context.Context, list task.Digest, level uint8, what 
 
 // sealed takes the sheaves and packs of a stage.
 func (w *walker) sealed(ctx context.Context, id task.StageID, what string) error {
-	for c := uint64(0); ; c++ {
-		chunk, ok := w.state.Chunk(id, c)
-		if !ok {
-			return nil
-		}
-		if !chunk.Sealed || chunk.Sheaf.IsZero() || w.lib.Sealed(chunk.Sheaf) {
-			continue
-		}
-		if err := w.sheaf(ctx, chunk, what); err != nil {
-			return err
+	for c, more := uint64(0), true; more; c++ {
+		var parts []state.Part
+		more = w.state.SealedParts(id, c, c+1, func(p state.Part) { parts = append(parts, p) })
+		for _, p := range parts {
+			if w.lib.Sealed(p.Sheaf) {
+				continue
+			}
+			if err := w.sheaf(ctx, &p, what); err != nil {
+				return err
+			}
 		}
 	}
+	return nil
 }
 
-// sheaf takes the sheaf of a chunk, its pack, and those outputs of the results in
-// it that are too large for the pack.
-func (w *walker) sheaf(ctx context.Context, chunk *state.Chunk, what string) error {
-	need := []Needed{{Area: Public, Digest: chunk.Sheaf, Size: UnknownSize, For: what + "a sheaf"}}
+// sheaf takes the sheaf of what was sealed of a chunk, its pack, and those outputs
+// of the results in it that are too large for the pack.
+func (w *walker) sheaf(ctx context.Context, part *state.Part, what string) error {
+	need := []Needed{{Area: Public, Digest: part.Sheaf, Size: UnknownSize, For: what + "a sheaf"}}
 	var lists []task.Digest // of each task, zero for one that ended failed
 	err := w.lib.Open(ctx, need, func(_ int, b []byte) error {
 		s, err := sheaves.Decode(b)
-		if err == nil && s.Root() != chunk.Root {
+		if err == nil && !part.Fits(s) {
 			err = errors.New("its results are not those that were released")
 		}
 		if err != nil {
-			return fmt.Errorf("%ssheaf %s: %w", what, chunk.Sheaf, err)
+			return fmt.Errorf("%ssheaf %s: %w", what, part.Sheaf, err)
 		}
 		for i := range s.Tasks {
 			lists = append(lists, s.Tasks[i].Result.Output)
@@ -208,12 +209,12 @@ func (w *walker) sheaf(ctx context.Context, chunk *state.Chunk, what string) err
 	if err != nil {
 		return err
 	}
-	if !chunk.Pack.IsZero() {
-		if err := w.pack(ctx, chunk.Pack, lists, what); err != nil {
+	if !part.Pack.IsZero() {
+		if err := w.pack(ctx, part.Pack, lists, what); err != nil {
 			return err
 		}
 	}
-	return w.lib.Complete(chunk.Sheaf)
+	return w.lib.Complete(part.Sheaf)
 }
 
 // pack takes a pack, and what the lists in it name and is not in it.
@@ -251,8 +252,7 @@ func (w *walker) live(ctx context.Context, n task.JobNumber) error {
 			if chunk.Sealed {
 				continue
 			}
-			spent := j.State != state.JobRunning && !chunk.Released
-			if err := w.liveChunk(ctx, id, c, what, spent); err != nil {
+			if err := w.liveChunk(ctx, id, c, what, j.State != state.JobRunning); err != nil {
 				return err
 			}
 		}
@@ -260,11 +260,12 @@ func (w *walker) live(ctx context.Context, n task.JobNumber) error {
 	return nil
 }
 
-func (w *walker) liveChunk(ctx context.Context, id task.StageID, chunk uint64, what string, spent bool) error {
+func (w *walker) liveChunk(ctx context.Context, id task.StageID, chunk uint64, what string, ended bool) error {
 	var lists []Needed
 	seen := map[task.Digest]bool{} // within a chunk, each is needed once
 	end := min((chunk+1)*state.ChunkTasks, w.state.Stage(id).Cursor)
 	for i := chunk * state.ChunkTasks; i < end; i++ {
+		spent := ended && !w.state.TaskReleased(id, i)
 		w.state.Attempts(id, i, func(_ task.AttemptID, a *state.Attempt) {
 			if (a.State == state.AttemptReported || a.State == state.AttemptValid) && !seen[a.Output] {
 				seen[a.Output] = true
@@ -280,7 +281,7 @@ func (w *walker) liveChunk(ctx context.Context, id task.StageID, chunk uint64, w
 			for _, f := range list {
 				if !seen[f.Digest] {
 					seen[f.Digest] = true
-					files = append(files, Needed{Area: Outputs, Digest: f.Digest, Size: f.Size, For: what + "an output", Stage: id, Index: some[i].Index, Spent: spent})
+					files = append(files, Needed{Area: Outputs, Digest: f.Digest, Size: f.Size, For: what + "an output", Stage: id, Index: some[i].Index, Spent: some[i].Spent})
 				}
 			}
 			return err

@@ -39,20 +39,28 @@ type live struct {
 // sealed is what sealed chunks refer to.
 type sealed struct {
 	live
-	seen map[task.StageID][]uint64 // a bit for each chunk whose pack was read
+	seen map[task.StageID][]uint64 // two bits for each chunk: its pack was read, that of its late tasks too
 }
 
-func (s *sealed) has(stage task.StageID, chunk uint64) bool {
-	words := s.seen[stage]
-	return chunk/64 < uint64(len(words)) && words[chunk/64]>>(chunk%64)&1 == 1
+// bitOf is which bit of a stage says that a part of it was read.
+func bitOf(p state.Part) uint64 {
+	if p.Late {
+		return 2*p.Chunk + 1
+	}
+	return 2 * p.Chunk
 }
 
-func (s *sealed) note(stage task.StageID, chunk uint64) {
-	words := s.seen[stage]
-	for uint64(len(words)) <= chunk/64 {
+func (s *sealed) has(stage task.StageID, p state.Part) bool {
+	words, bit := s.seen[stage], bitOf(p)
+	return bit/64 < uint64(len(words)) && words[bit/64]>>(bit%64)&1 == 1
+}
+
+func (s *sealed) note(stage task.StageID, p state.Part) {
+	words, bit := s.seen[stage], bitOf(p)
+	for uint64(len(words)) <= bit/64 {
 		words = append(words, 0)
 	}
-	words[chunk/64] |= 1 << (chunk % 64)
+	words[bit/64] |= 1 << (bit % 64)
 	s.seen[stage] = words
 }
 
@@ -238,28 +246,24 @@ func (c *walk) addIndex(ctx context.Context, l *live, x index) error {
 
 // gatherSealed adds what was sealed since the last round.
 func (c *walk) gatherSealed(ctx context.Context) error {
-	type chunk struct {
-		number      uint64
-		sheaf, pack task.Digest
-	}
 	var stages task.StageID
 	c.node.View(func(s *state.State) { stages = s.Stages() })
 	for stage := task.StageID(1); stage <= stages; stage++ {
 		for from, more := uint64(0), true; more; from += chunksAtOnce {
-			var fresh []chunk
+			var fresh []state.Part
 			c.node.View(func(s *state.State) {
-				more = s.SealedChunks(stage, from, from+chunksAtOnce, func(number uint64, sheaf, pack task.Digest) {
-					if !c.sealed.has(stage, number) {
-						fresh = append(fresh, chunk{number, sheaf, pack})
+				more = s.SealedParts(stage, from, from+chunksAtOnce, func(p state.Part) {
+					if !c.sealed.has(stage, p) {
+						fresh = append(fresh, p)
 					}
 				})
 			})
-			for _, f := range fresh {
-				c.sealed.public.add(f.sheaf)
-				if err := c.addPack(ctx, f.pack); err != nil {
+			for _, p := range fresh {
+				c.sealed.public.add(p.Sheaf)
+				if err := c.addPack(ctx, p.Pack); err != nil {
 					return err
 				}
-				c.sealed.note(stage, f.number)
+				c.sealed.note(stage, p)
 			}
 		}
 	}

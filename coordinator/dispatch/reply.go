@@ -108,7 +108,7 @@ func stillUseful(s *state.State, a *state.Attempt) bool {
 	}
 	switch a.State {
 	case state.AttemptOpen:
-		return !s.ChunkReleased(a.Stage, uint64(a.Index))
+		return !s.TaskReleased(a.Stage, uint64(a.Index))
 	case state.AttemptExpired:
 		t, _ := s.Task(a.Stage, uint64(a.Index))
 		return t.State == state.TaskLive && t.Want > 0

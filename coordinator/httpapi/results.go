@@ -59,7 +59,9 @@ func (s *Server) released(ctx context.Context, l level, from uint64, limit int, 
 		if chunk != nil {
 			end = min(end, from+uint64(limit))
 			for ; i < end; i++ {
-				fn(i, chunk, &chunk.Tasks[i-chunk.First])
+				if t := chunk.Task(i); t != nil {
+					fn(i, chunk, t)
+				}
 			}
 		}
 		i = end

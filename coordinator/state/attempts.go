@@ -121,13 +121,17 @@ func (s *State) extend(stage task.StageID, i uint64, replicate uint8) bool {
 		return false
 	}
 	tables := s.tasks[stage]
-	for ; st.Cursor <= i; st.Cursor++ {
+	for st.Cursor <= i {
 		if st.Cursor%ChunkTasks == 0 {
 			tables.chunks.Append(Chunk{})
 		}
 		t := Task{Want: replicate}
 		tables.tasks.Append(t)
 		s.index.stages[stage].note(st.Cursor, &t)
+		st.Cursor++
+		if st.Cursor%ChunkTasks == 0 || st.Cursor == st.Count {
+			s.noteChunk(stage, (st.Cursor-1)/ChunkTasks)
+		}
 	}
 	return true
 }
@@ -142,12 +146,11 @@ const hastyTries = 1
 // deadlines. It must wait for those: else one account could use up all attempts
 // at a task in a moment, and so end it failed.
 func (s *State) Taken(stage task.StageID, i uint64, account task.AccountID) bool {
-	tables := s.tasks[stage]
-	if !tables.tasks.Has(i) {
+	if !s.hasRecord(stage, i) {
 		return false
 	}
 	hasty := 0
-	for slot := tables.tasks.At(i).Last; slot != 0; {
+	for slot := s.tasks[stage].tasks.At(i).Last; slot != 0; {
 		a := s.attempts.At(uint64(slot))
 		if s.hosts.At(uint64(a.Host)).Account == account {
 			if a.State.Counts() {

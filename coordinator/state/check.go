@@ -55,7 +55,7 @@ func (c *checker) ledger() {
 			return
 		}
 		c.expect(a.Credit() > 0, "C1: attempt %d is valid and has no credit", i)
-		if s.chunkReleased(a.Stage, uint64(a.Index)) {
+		if s.taskReleased(a.Stage, uint64(a.Index)) {
 			earned[a.Host] += a.Credit()
 		} else {
 			pending[a.Host] += a.Credit()
@@ -101,13 +101,14 @@ func (c *checker) stage(id task.StageID) {
 		chunk := tables.chunks.At(k)
 		n := c.chunk(id, k, chunk)
 		accepted, failed = accepted+n.accepted, failed+n.failed
+		ended += uint64(chunk.Errors)
 		if chunk.Released {
 			released++
-			ended += uint64(chunk.Errors)
 			c.expect(n.accepted+n.failed == chunkSize(st.Count, k), "T6: stage %d: chunk %d is released with %d verdicts", id, k, n.accepted+n.failed)
-			c.expect(uint64(chunk.Failed) == n.failed && (chunk.Sealed || uint64(chunk.Errors) == n.errors),
+			c.expect(uint64(chunk.Failed) == n.failed && (n.gone > 0 || uint64(chunk.Errors) == n.errors),
 				"stage %d: chunk %d counts %d failed and %d errors, its tasks have %d and %d", id, k, chunk.Failed, chunk.Errors, n.failed, n.errors)
 		}
+		c.overflowed(id, k, n)
 		if chunk.Sealed {
 			sealed++
 			c.expect(chunk.Released != chunk.Sheaf.IsZero(), "stage %d: chunk %d is sealed without a sheaf, or the wrong way round", id, k)
@@ -123,14 +124,16 @@ func (c *checker) stage(id task.StageID) {
 }
 
 // verdicts are what became of a chunk's tasks.
-type verdicts struct{ accepted, failed, errors uint64 }
+type verdicts struct{ accepted, failed, errors, gone uint64 }
 
 func (c *checker) chunk(id task.StageID, k uint64, chunk *Chunk) (n verdicts) {
 	s := c.s
 	tasks := &s.tasks[id].tasks
 	for i := k * ChunkTasks; i < min((k+1)*ChunkTasks, tasks.Len()); i++ {
-		c.expect(tasks.Has(i) == !chunk.Sealed, "stage %d: task %d is there although its chunk is sealed, or is not although it is not", id, i)
-		if !tasks.Has(i) {
+		there, record := s.kept(id, i)
+		c.expect(tasks.Has(i) == there && s.hasRecord(id, i) == record, "stage %d: task %d is there although it is sealed, or is not although it is not", id, i)
+		if !s.hasRecord(id, i) {
+			n.gone++
 			continue
 		}
 		t := tasks.At(i)
@@ -146,7 +149,14 @@ func (c *checker) chunk(id task.StageID, k uint64, chunk *Chunk) (n verdicts) {
 		}
 	}
 	if chunk.Sealed {
-		return verdicts{accepted: uint64(chunk.Decided - chunk.Failed), failed: uint64(chunk.Failed)}
+		return verdicts{accepted: uint64(chunk.Decided - chunk.Failed), failed: uint64(chunk.Failed), gone: n.gone}
+	}
+	if n.gone > 0 { // their verdicts are the chunk's, but for those of late tasks
+		failed := uint64(chunk.Failed)
+		if chunk.Released {
+			failed -= n.failed
+		}
+		n.accepted, n.failed = n.accepted+n.gone-failed, n.failed+failed
 	}
 	c.expect(uint64(chunk.Decided) == n.accepted+n.failed, "stage %d: chunk %d counts %d verdicts, its tasks have %d", id, k, chunk.Decided, n.accepted+n.failed)
 	return n
@@ -222,10 +232,10 @@ func (c *checker) attempts() {
 	made := make([]uint64, s.jobs.Len())
 	s.eachAttempt(func(i uint64, a *Attempt) {
 		made[s.stages.At(uint64(a.Stage)).Job]++
-		if !s.chunkReleased(a.Stage, uint64(a.Index)) {
+		if !s.taskReleased(a.Stage, uint64(a.Index)) {
 			return
 		}
-		c.expect(a.State != AttemptOpen, "attempt %d is open in a released chunk", i)
+		c.expect(a.State != AttemptOpen, "attempt %d is open at a released task", i)
 		if a.State == AttemptValid {
 			valid[a.Host]++
 		}
@@ -282,16 +292,25 @@ func (c *checker) chunkIndex(id task.StageID) {
 	s := c.s
 	x, st := &s.index.stages[id], s.stages.At(uint64(id))
 	running := s.jobs.At(uint64(st.Job)).State == JobRunning
-	sealable := false
+	sealable, early, earlySealed := false, uint64(0), uint64(0)
 	for k := range s.tasks[id].chunks.Len() {
 		chunk := s.tasks[id].chunks.At(k)
 		ready, ok := x.ready.next(k)
 		c.expect((ok && ready == k) == (running && !chunk.Released && uint64(chunk.Decided) == chunkSize(st.Count, k)), "index: chunk %d of stage %d is ready to be released, or not", k, id)
 		may, ok := x.sealable.next(k)
 		c.expect((ok && may == k) == s.mayBeSealed(st, chunk), "index: chunk %d of stage %d may be sealed, or not", k, id)
+		lagging, ok := x.lagging.next(k)
+		c.expect((ok && lagging == k) == s.mayOverflow(id, k), "index: chunk %d of stage %d may be released without some tasks, or not", k, id)
+		if o := s.overflowed(id, k); o != nil && !chunk.Released {
+			early += s.sizeOf(id, k) - uint64(len(o.Late))
+		}
+		if o := s.overflowed(id, k); o != nil && o.Sealed && !chunk.Sealed {
+			earlySealed += s.sizeOf(id, k) - uint64(len(o.Late))
+		}
 		sealable = sealable || s.mayBeSealed(st, chunk)
 		c.expect((x.at(k) == nil) == chunk.Sealed, "index: chunk %d of stage %d is indexed although it is sealed, or the other way round", k, id)
 	}
+	c.expect(x.early == early && x.earlySealed == earlySealed, "index: stage %d has %d tasks released early and %d sealed, the index has %d and %d", id, early, earlySealed, x.early, x.earlySealed)
 	found, ok := s.index.sealable.next(uint64(id))
 	c.expect((ok && found == uint64(id)) == sealable, "index: stage %d has something to be sealed, or not", id)
 }

@@ -59,9 +59,13 @@ type stageIndex struct {
 	waiting  bitmap // chunks with a task that wants an attempt
 	ripe     bitmap // chunks with a task to be judged
 	ready    bitmap // chunks to be released: every task has its verdict
-	sealable bitmap // chunks whose records may go
+	lagging  bitmap // chunks that may be released without some tasks
+	sealable bitmap // chunks of whose records some may go
 	wanting  uint64 // tasks that want an attempt
 	open     int    // attempts that are out
+	// Of chunks that have late tasks: the tasks beside those, while the chunk is
+	// not released in full, and while it is not sealed in full.
+	early, earlySealed uint64
 }
 
 // chunk is the index of a chunk, made when it is first asked for.
@@ -92,7 +96,7 @@ func (x *stageIndex) trim() {
 func (x *stageIndex) sealed(c uint64) {
 	k := x.chunk(c)
 	x.wanting -= uint64(k.waiting.count)
-	for _, m := range []*bitmap{&x.waiting, &x.ripe, &x.ready, &x.sealable} {
+	for _, m := range []*bitmap{&x.waiting, &x.ripe, &x.ready, &x.lagging, &x.sealable} {
 		m.set(c, false)
 	}
 	x.chunks[c-x.first] = nil

@@ -13,17 +13,49 @@ var ends = [...]sheaves.End{
 	AttemptExpired: sheaves.Expired, AttemptReturned: sheaves.Returned, AttemptDropped: sheaves.Dropped,
 }
 
-// Collect gathers what a sheaf keeps of a chunk that is released and not
-// sealed. It is nil for any other.
-func (s *State) Collect(stage task.StageID, chunk uint64) *sheaves.Sheaf {
-	if k, ok := s.Chunk(stage, chunk); !ok || !k.Released || k.Sealed {
+// Collect gathers what a sheaf keeps of what is to be sealed next of a chunk, and
+// says whether that are its late tasks. The sheaf is nil where nothing is released
+// that is not sealed.
+func (s *State) Collect(stage task.StageID, chunk uint64) (kept *sheaves.Sheaf, late bool) {
+	if !s.hasChunk(stage, chunk) {
+		return nil, false
+	}
+	o := s.overflowed(stage, chunk)
+	if o != nil && !o.Sealed {
+		return s.gather(stage, chunk, func(i uint64) bool { return !o.isLate(i) }), false
+	}
+	return s.Recorded(stage, chunk), o != nil
+}
+
+// Recorded is what there is of a chunk's tasks that are released and still have
+// records, as a sheaf has it; nil if there is none.
+func (s *State) Recorded(stage task.StageID, chunk uint64) *sheaves.Sheaf {
+	k, ok := s.Chunk(stage, chunk)
+	if !ok || k.Sealed {
 		return nil
 	}
+	switch o := s.overflowed(stage, chunk); {
+	case k.Released && (o == nil || !o.Sealed):
+		return s.gather(stage, chunk, func(uint64) bool { return true })
+	case k.Released:
+		return s.gather(stage, chunk, o.isLate)
+	case o != nil && !o.Sealed:
+		return s.gather(stage, chunk, func(i uint64) bool { return !o.isLate(i) })
+	}
+	return nil
+}
+
+// gather is the sheaf of some tasks of a chunk.
+func (s *State) gather(stage task.StageID, chunk uint64, among func(i uint64) bool) *sheaves.Sheaf {
 	st := s.stages.At(uint64(stage))
 	g := gathering{state: s, places: map[task.HostID]int{}}
 	g.sheaf = &sheaves.Sheaf{Job: s.jobs.At(uint64(st.Job)).ID, Level: st.Level, First: chunk * ChunkTasks, Hosts: []task.Key{}}
 	for i := g.sheaf.First; i < g.sheaf.First+chunkSize(st.Count, chunk); i++ {
-		g.sheaf.Tasks = append(g.sheaf.Tasks, g.task(s.tasks[stage].tasks.At(i)))
+		t := sheaves.Task{Missing: true}
+		if among(i) {
+			t = g.task(s.tasks[stage].tasks.At(i))
+		}
+		g.sheaf.Tasks = append(g.sheaf.Tasks, t)
 	}
 	return g.sheaf
 }
@@ -69,12 +101,25 @@ func (a *Attempt) result() sheaves.Result {
 }
 
 // OutputGroup is the group under which nodes keep the small outputs of a task
-// until its chunk is sealed (storage.Small.Group).
-func OutputGroup(stage task.StageID, i uint64) uint64 { return uint64(stage)<<32 | i/ChunkTasks }
+// until it is sealed (storage.Small.Group): that of the page that its record is
+// in, so that a late task keeps the outputs of few others.
+func OutputGroup(stage task.StageID, i uint64) uint64 { return uint64(stage)<<32 | i/pageSize }
 
-// OutputGroupGone reports whether the outputs of a group are in a pack, or
+// OutputGroups are the groups of a chunk's tasks.
+func OutputGroups(stage task.StageID, chunk uint64) (groups []uint64) {
+	for i := chunk * ChunkTasks; i < (chunk+1)*ChunkTasks; i += pageSize {
+		groups = append(groups, OutputGroup(stage, i))
+	}
+	return groups
+}
+
+// OutputGroupGone reports whether the outputs of a group are in packs, or
 // needed by nobody.
 func (s *State) OutputGroupGone(group uint64) bool {
-	k, ok := s.Chunk(task.StageID(group>>32), group&math.MaxUint32)
-	return ok && k.Sealed
+	stage, i := task.StageID(group>>32), group&math.MaxUint32*pageSize
+	if stage == 0 || uint64(stage) >= s.stages.Len() {
+		return false
+	}
+	tasks := &s.tasks[stage].tasks
+	return i < tasks.Len() && !tasks.Has(i)
 }

@@ -146,6 +146,13 @@ type Release struct {
 	Chunk uint64       `msgpack:"c"`
 }
 
+// Overflow makes the results of one chunk final but for those of the few tasks that
+// have no verdict yet: they are its late ones.
+type Overflow struct {
+	Stage task.StageID `msgpack:"s"`
+	Chunk uint64       `msgpack:"c"`
+}
+
 // OpenStage begins the next level of a job's reduction, once the level below
 // is released. The pages that Index lists are on a majority of nodes.
 type OpenStage struct {
@@ -167,7 +174,8 @@ type Seal struct {
 	Stage task.StageID `msgpack:"s"`
 	Chunk uint64       `msgpack:"c"`
 	Sheaf task.Digest  `msgpack:"h"`
-	Pack  task.Digest  `msgpack:"p"` // holds the lists of outputs of accepted results, and what is small of the outputs; none where no result was accepted
+	Pack  task.Digest  `msgpack:"p"`           // holds the lists of outputs of accepted results, and what is small of the outputs; none where no result was accepted
+	Late  bool         `msgpack:"l,omitempty"` // it is about the late tasks of the chunk; the records of the others have gone before
 }
 
 // Operate is an operator's wish about the coordinators: that one is to be
@@ -197,6 +205,7 @@ const (
 	kindSeal           uint16 = 15
 	kindRaiseVersion   uint16 = 25
 	kindOperate        uint16 = 24
+	kindOverflow       uint16 = 26
 )
 
 func (*InitCluster) kind() uint16    { return kindInitCluster }
@@ -216,6 +225,7 @@ func (*ForgetSessions) kind() uint16 { return kindForgetSessions }
 func (*Seal) kind() uint16           { return kindSeal }
 func (*RaiseVersion) kind() uint16   { return kindRaiseVersion }
 func (*Operate) kind() uint16        { return kindOperate }
+func (*Overflow) kind() uint16       { return kindOverflow }
 
 // newCommand is an empty command of a kind, or nil for a kind that this
 // program does not know.
@@ -255,6 +265,8 @@ func newCommand(kind uint16) Command {
 		return &RaiseVersion{}
 	case kindOperate:
 		return &Operate{}
+	case kindOverflow:
+		return &Overflow{}
 	}
 	c, _ := nextCommand(kind)
 	return c

@@ -37,11 +37,7 @@ func goldenWorld(t *testing.T) *chaos {
 	job, _ := c.s.Job(j)
 	c.must(&state.CancelJob{Request: c.request(publisher), Job: job.ID})
 	for stage, chunk, ok := c.s.NextSealable(0); ok; stage, chunk, ok = c.s.NextSealable(0) {
-		seal := &state.Seal{Stage: stage, Chunk: chunk}
-		if kept := c.s.Collect(stage, chunk); kept != nil {
-			seal.Sheaf, seal.Pack = kept.Digest(), task.Sum([]byte("pack"))
-		}
-		c.apply(seal)
+		c.apply(c.sealing(stage, chunk))
 	}
 	c.apply(&state.ForgetSessions{Before: c.now})
 	for range 20 {
@@ -156,7 +152,7 @@ func updateGolden(t *testing.T) {
 	whole := state.New()
 	kinds := applyAll(t, whole, w.log)
 	all := []string{
-		"CancelJob", "CreateProject", "Enrol", "Exchange", "Expire", "ForgetSessions", "InitCluster", "Judge", "OpenStage", "Publish",
+		"CancelJob", "CreateProject", "Enrol", "Exchange", "Expire", "ForgetSessions", "InitCluster", "Judge", "OpenStage", "Overflow", "Publish",
 		"Release", "Seal", "SetMember", "SetPublishers", "SubmitJob",
 	}
 	if !slices.Equal(kinds, all) {

@@ -159,8 +159,20 @@ func (s *State) rebuildChunks(id task.StageID) {
 			x.chunks = append(x.chunks, nil)
 			x.trim()
 		} else {
+			x.chunk(c)
 			for i := c * ChunkTasks; i < min((c+1)*ChunkTasks, tables.tasks.Len()); i++ {
-				x.note(i, tables.tasks.At(i))
+				if s.hasRecord(id, i) {
+					x.note(i, tables.tasks.At(i))
+				}
+			}
+		}
+		if o := s.overflowed(id, c); o != nil {
+			others := s.sizeOf(id, c) - uint64(len(o.Late))
+			if !chunk.Released {
+				x.early += others
+			}
+			if o.Sealed && !chunk.Sealed {
+				x.earlySealed += others
 			}
 		}
 		s.noteChunk(id, c)

@@ -134,5 +134,6 @@ func (l *live) finish(chunk uint64) {
 	}
 	l.do(j)
 	l.do(&state.Release{Stage: 1, Chunk: chunk})
-	l.do(&state.Seal{Stage: 1, Chunk: chunk, Sheaf: l.s.Collect(1, chunk).Digest()})
+	kept, _ := l.s.Collect(1, chunk)
+	l.do(&state.Seal{Stage: 1, Chunk: chunk, Sheaf: kept.Digest()})
 }

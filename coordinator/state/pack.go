@@ -34,7 +34,7 @@ func packTask(b []byte, t *Task) []byte {
 
 func unpackTask(u *unpacker, t *Task) {
 	t.Last, t.Accepted = uint32(u.number(math.MaxUint32)), uint32(u.number(math.MaxUint32))
-	t.State, t.Fail = TaskState(u.octet(byte(TaskFailed))), FailReason(u.octet(byte(FailNoResult)))
+	t.State, t.Fail = TaskState(u.octet(byte(TaskGone))), FailReason(u.octet(byte(FailNoResult)))
 	t.Want, t.Open, t.Reported, t.Tries = u.octet(math.MaxUint8), u.octet(math.MaxUint8), u.octet(math.MaxUint8), u.octet(math.MaxUint8)
 	t.Ripe = u.octet(1) == 1
 }

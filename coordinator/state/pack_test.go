@@ -74,7 +74,7 @@ func TestPackedPagesAreRefused(t *testing.T) {
 		{"no record", pageOf(0, 0, nil)},
 		{"a number in a longer form", pageOf(0, 1, append([]byte{0x81, 0x00}, whole[1:]...))},
 		{"a slot above 32 bits", pageOf(0, 1, append([]byte{0xff, 0xff, 0xff, 0xff, 0x1f}, whole[1:]...))},
-		{"a state that is not known", pageOf(0, 1, []byte{1, 0, 3, 0, 0, 0, 0, 0, 0})},
+		{"a state that is not known", pageOf(0, 1, []byte{1, 0, 4, 0, 0, 0, 0, 0, 0})},
 		{"not at a page's beginning", pageOf(1, 1, whole)},
 		{"beyond the table", pageOf(pageSize, 1, whole)},
 	} {

@@ -19,6 +19,9 @@ type chaos struct {
 	rnd  *rand.Rand
 	held map[task.Key][]task.AttemptID
 	past []*state.Exchange
+	// How often a chunk was released without some tasks, and how often some of one
+	// were sealed: the others, late ones, those of a cancelled job.
+	overflowed, others, late, left int
 }
 
 func newChaos(t testing.TB, seed uint64) *chaos {
@@ -118,6 +121,12 @@ func (c *chaos) leadOnce() {
 		j.Verdicts = append(j.Verdicts, state.Verdict{Stage: stage, Index: c.rnd.Uint64N(8), Winner: task.AttemptID(1 + c.rnd.IntN(50))},
 			state.Verdict{Stage: stage, Index: c.rnd.Uint64N(8)}, state.Verdict{Stage: 77, Index: 1, More: 1})
 		c.apply(j, &state.Release{Stage: stage, Chunk: 0}, &state.Release{Stage: stage, Chunk: 5})
+		if c.rnd.IntN(4) == 0 {
+			if _, ok := c.s.NextLagging(stage, 0); ok {
+				c.overflowed++
+			}
+			c.apply(&state.Overflow{Stage: stage}, &state.Overflow{Stage: stage, Chunk: 1}, &state.Overflow{Stage: 999})
+		}
 		c.sealSome(stage)
 		st := c.s.Stage(stage)
 		if _, spec := c.s.Job(n); c.s.StageReleased(stage) && spec.Count(st.Level+1) > 0 {
@@ -128,16 +137,23 @@ func (c *chaos) leadOnce() {
 
 // sealSome seals what may be sealed, now and then, and tries what may not.
 func (c *chaos) sealSome(stage task.StageID) {
-	c.apply(&state.Seal{Stage: stage, Chunk: 9, Sheaf: task.Digest{1}}, &state.Seal{Stage: 999}, &state.Seal{Stage: stage})
+	c.apply(&state.Seal{Stage: stage, Chunk: 9, Sheaf: task.Digest{1}}, &state.Seal{Stage: 999}, &state.Seal{Stage: stage}, &state.Seal{Stage: stage, Late: true})
 	if c.rnd.IntN(3) > 0 {
 		return
 	}
 	if id, chunk, ok := c.s.NextSealable(0); ok {
-		var sheaf task.Digest
-		if k, _ := c.s.Chunk(id, chunk); k.Released {
-			sheaf = task.Digest{byte(id), 1}
+		seal := c.sealing(id, chunk)
+		wrong := *seal
+		wrong.Late = !seal.Late // of another part than is due
+		c.apply(&wrong, seal)
+		switch k, _ := c.s.Chunk(id, chunk); {
+		case k.Overflow != 0 && !seal.Late:
+			c.others++
+		case seal.Late && k.Released:
+			c.late++
+		case seal.Late:
+			c.left++
 		}
-		c.apply(&state.Seal{Stage: id, Chunk: chunk, Sheaf: sheaf})
 	}
 }
 
@@ -149,6 +165,7 @@ func TestInvariantsHoldUnderChaos(t *testing.T) {
 	if testing.Short() {
 		seeds = 3
 	}
+	overflowed, others, late, left := 0, 0, 0, 0
 	for seed := range seeds {
 		c := newChaos(t, seed)
 		for range 400 {
@@ -175,6 +192,10 @@ func TestInvariantsHoldUnderChaos(t *testing.T) {
 		if replayed := replay(t, c.log); replayed.Digest() != c.s.Digest() {
 			t.Errorf("R3: seed %d: replaying the log gives another state", seed)
 		}
+		overflowed, others, late, left = overflowed+c.overflowed, others+c.others, late+c.late, left+c.left
+	}
+	if !testing.Short() && min(overflowed, others, late, left) < 5 {
+		t.Errorf("%d chunks overflowed, of %d the others were sealed, of %d the late tasks, of %d those of a cancelled job: too few to show anything", overflowed, others, late, left)
 	}
 }
 

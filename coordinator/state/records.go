@@ -1,6 +1,8 @@
 package state
 
 import (
+	"slices"
+
 	"github.com/sheafgrid/sheaf/protocol"
 	"github.com/sheafgrid/sheaf/task"
 	"github.com/sheafgrid/sheaf/validation"
@@ -142,13 +144,43 @@ const ChunkTasks = 4096
 // Chunk is a group of ChunkTasks tasks, or of what is left at the end.
 type Chunk struct {
 	Decided  uint32      `msgpack:"d"`
-	Failed   uint32      `msgpack:"f"` // tasks that ended failed, once released or sealed
-	Errors   uint32      `msgpack:"e"` // accepted results with an exit above 0, once released
-	Released bool        `msgpack:"r,omitempty"`
-	Sealed   bool        `msgpack:"s,omitempty"` // its tasks' records have gone
+	Failed   uint32      `msgpack:"f"`           // tasks that ended failed, once released or sealed
+	Errors   uint32      `msgpack:"e"`           // accepted results with an exit above 0, once released
+	Overflow uint32      `msgpack:"o,omitempty"` // place in the overflow table, if it was released without some tasks; 0: none
+	Released bool        `msgpack:"r,omitempty"` // all of it
+	Sealed   bool        `msgpack:"s,omitempty"` // its tasks' records have gone, all of them
 	Root     task.Digest `msgpack:"t"`           // of the result tree's part, once released
 	Pack     task.Digest `msgpack:"p"`           // holds lists of outputs and small outputs, once sealed; none if no result was accepted
 	Sheaf    task.Digest `msgpack:"h"`           // holds results and evidence, once sealed; none if the job was cancelled
+}
+
+// MaxOverflow is how many tasks of a chunk may drag on when it is released
+// without them.
+const MaxOverflow = 64
+
+// Overflowed is what there is beside a chunk that was released without the tasks
+// that dragged on, its late ones. They stay where they are, in the stage's table
+// of tasks, and are released and sealed together once each has its verdict: then
+// the chunk's own fields say so, its root, pack and sheaf, the one of the late ones.
+type Overflowed struct {
+	Stage  task.StageID  `msgpack:"g"`
+	Chunk  uint64        `msgpack:"c"`
+	Late   []uint16      `msgpack:"l,omitempty"` // their places in the chunk, ascending
+	Hashes []task.Digest `msgpack:"h,omitempty"` // of the others' leaves (task.Prune), until the chunk's root is known
+	Sealed bool          `msgpack:"s,omitempty"` // the others' records have gone
+	Pack   task.Digest   `msgpack:"p"`           // of the others, once sealed
+	Sheaf  task.Digest   `msgpack:"e"`           // of the others, once sealed
+}
+
+// isLate reports whether a task drags on, by its number in the stage.
+func (o *Overflowed) isLate(i uint64) bool {
+	return o.anyLate(i, i+1)
+}
+
+// anyLate reports whether one of some consecutive tasks of the chunk drags on.
+func (o *Overflowed) anyLate(from, to uint64) bool {
+	k, _ := slices.BinarySearch(o.Late, uint16(from%ChunkTasks))
+	return k < len(o.Late) && uint64(o.Late[k]) < from%ChunkTasks+to-from
 }
 
 // TaskState is what is known of a task.
@@ -159,6 +191,7 @@ const (
 	TaskLive     TaskState = 0
 	TaskAccepted TaskState = 1
 	TaskFailed   TaskState = 2
+	TaskGone     TaskState = 3 // sealed: it has no record, though a late task near it has
 )
 
 // FailReason says why a task ended failed.

@@ -1,6 +1,11 @@
 package state
 
-import "github.com/sheafgrid/sheaf/task"
+import (
+	"slices"
+
+	"github.com/sheafgrid/sheaf/sheaves"
+	"github.com/sheafgrid/sheaf/task"
+)
 
 // What follows lists the blobs that the state refers to. A blob that it does
 // not reach, directly or through an index, a sheaf or a list of outputs, is
@@ -41,6 +46,9 @@ func (s *State) AttemptSlots() uint64 { return s.attempts.Len() }
 // record, in the slots from ≤ slot < to.
 func (s *State) ReportedOutputs(from, to uint64, fn func(slot uint64, list task.Digest)) {
 	for slot := max(from, 1); slot < min(to, s.attempts.Len()); slot++ {
+		if !s.attempts.Has(slot) {
+			continue
+		}
 		switch a := s.attempts.At(slot); a.State {
 		case AttemptReported, AttemptValid, AttemptWrong:
 			fn(slot, a.Output)
@@ -48,17 +56,73 @@ func (s *State) ReportedOutputs(from, to uint64, fn func(slot uint64, list task.
 	}
 }
 
-// SealedChunks calls fn for each sealed chunk of a stage of which something was
-// kept, in the chunks from ≤ chunk < to, and reports whether there are more. A
-// chunk whose accepted tasks left nothing behind has no pack.
-func (s *State) SealedChunks(stage task.StageID, from, to uint64, fn func(chunk uint64, sheaf, pack task.Digest)) (more bool) {
-	chunks := &s.tasks[stage].chunks
-	for c := from; c < min(to, chunks.Len()); c++ {
-		if k := chunks.At(c); k.Sealed && !k.Sheaf.IsZero() {
-			fn(c, k.Sheaf, k.Pack)
+// Part is what was sealed of a chunk at once: all of it, or, of one that was
+// released without its late tasks, the others or these.
+type Part struct {
+	Chunk uint64
+	Late  bool
+	Sheaf task.Digest
+	Pack  task.Digest // none if the accepted tasks left nothing behind
+	size  uint64      // tasks of the chunk
+	late  []uint16    // places of its late tasks, if there are
+	root  task.Digest // of the chunk, if this is all of it
+}
+
+// Fits reports whether the part's sheaf has the tasks that it is to have and,
+// where it has all of its chunk, the results that were released.
+func (p *Part) Fits(kept *sheaves.Sheaf) bool {
+	if kept.First != p.Chunk*ChunkTasks || uint64(len(kept.Tasks)) != p.size {
+		return false
+	}
+	for k := range kept.Tasks {
+		if kept.Tasks[k].Missing == (slices.Contains(p.late, uint16(k)) == p.Late) {
+			return false
 		}
 	}
+	return len(p.late) > 0 || kept.Root() == p.root
+}
+
+// Completes reports whether a chunk, made whole with its late tasks, has the results
+// that were released.
+func (p *Part) Completes(whole *sheaves.Sheaf) bool { return whole.Root() == p.root }
+
+// SealedParts calls fn for what was sealed of a stage and kept, in the chunks
+// from ≤ chunk < to, and reports whether there are more.
+func (s *State) SealedParts(stage task.StageID, from, to uint64, fn func(Part)) (more bool) {
+	chunks := &s.tasks[stage].chunks
+	for c := from; c < min(to, chunks.Len()); c++ {
+		s.eachPart(stage, c, fn)
+	}
 	return to < chunks.Len()
+}
+
+// eachPart calls fn for what was sealed of a chunk and kept; late tasks come last.
+func (s *State) eachPart(stage task.StageID, c uint64, fn func(Part)) {
+	k, size := s.tasks[stage].chunks.At(c), s.sizeOf(stage, c)
+	var late []uint16
+	if o := s.overflowed(stage, c); o != nil {
+		if late = o.Late; o.Sealed {
+			fn(Part{Chunk: c, Sheaf: o.Sheaf, Pack: o.Pack, size: size, late: late})
+		}
+	}
+	if k.Sealed && !k.Sheaf.IsZero() {
+		fn(Part{Chunk: c, Late: late != nil, Sheaf: k.Sheaf, Pack: k.Pack, size: size, late: late, root: k.Root})
+	}
+}
+
+// PackOf is the pack that holds what a task left behind; none if it is not sealed,
+// or none was made.
+func (s *State) PackOf(stage task.StageID, i uint64) (pack task.Digest) {
+	if i >= s.tasks[stage].tasks.Len() {
+		return pack
+	}
+	o := s.overflowed(stage, i/ChunkTasks)
+	s.eachPart(stage, i/ChunkTasks, func(p Part) {
+		if o == nil || o.isLate(i) == p.Late {
+			pack = p.Pack
+		}
+	})
+	return pack
 }
 
 // Stages is how many stages there are; their numbers are 1 to that.

@@ -4,7 +4,8 @@ import "github.com/sheafgrid/sheaf/task"
 
 // release makes the results of one chunk final, once every task of it has its
 // verdict (T6): its part of the result tree is computed, credit is earned,
-// and what its hosts did becomes public. Attempts still out are not needed.
+// and what its hosts did becomes public. Attempts still out are not needed. Of a
+// chunk that was released without its late tasks, it releases those.
 func (s *State) release(c *Release) {
 	if !s.hasChunk(c.Stage, c.Chunk) {
 		return
@@ -15,11 +16,33 @@ func (s *State) release(c *Release) {
 	if chunk := tables.chunks.At(c.Chunk); chunk.Released || uint64(chunk.Decided) != size || s.jobs.At(uint64(st.Job)).State != JobRunning {
 		return
 	}
-	var tree task.Tree
+	leaf := func(i uint64) []byte { return s.leaf(c.Stage, c.Chunk*ChunkTasks+i) }
+	var root task.Digest
+	if o := s.overflowed(c.Stage, c.Chunk); o == nil {
+		root = task.Prune(size, nil, leaf)[0]
+		s.releaseTasks(c.Stage, c.Chunk, func(uint64) bool { return true })
+	} else {
+		root = task.Graft(size, o.Late, o.Hashes, leaf)
+		s.releaseTasks(c.Stage, c.Chunk, o.isLate)
+		s.index.stages[c.Stage].early -= size - uint64(len(o.Late))
+		s.overflow.Edit(uint64(tables.chunks.At(c.Chunk).Overflow)).Hashes = nil
+	}
+	chunk := tables.chunks.Edit(c.Chunk)
+	chunk.Released, chunk.Root = true, root
+	s.stages.Edit(uint64(c.Stage)).Released++
+	s.noteChunk(c.Stage, c.Chunk)
+	s.finishStage(c.Stage)
+}
+
+// releaseTasks makes the results of some tasks of a chunk final.
+func (s *State) releaseTasks(stage task.StageID, c uint64, among func(i uint64) bool) {
+	tables, job := s.tasks[stage], s.stages.At(uint64(stage)).Job
 	failed, errors := uint32(0), uint32(0)
-	for i := c.Chunk * ChunkTasks; i < c.Chunk*ChunkTasks+size; i++ {
-		tree.Add(s.leaf(c.Stage, i))
-		s.releaseTask(c.Stage, i, st.Job)
+	for i := c * ChunkTasks; i < c*ChunkTasks+s.sizeOf(stage, c); i++ {
+		if !among(i) {
+			continue
+		}
+		s.releaseTask(stage, i, job)
 		switch t := tables.tasks.At(i); {
 		case t.State == TaskFailed:
 			failed++
@@ -27,13 +50,9 @@ func (s *State) release(c *Release) {
 			errors++
 		}
 	}
-	chunk := tables.chunks.Edit(c.Chunk)
-	chunk.Released, chunk.Root, chunk.Failed, chunk.Errors = true, tree.Root(), failed, errors
-	edited := s.stages.Edit(uint64(c.Stage))
-	edited.Released++
-	edited.Errors += uint64(errors)
-	s.noteChunk(c.Stage, c.Chunk)
-	s.finishStage(c.Stage)
+	chunk := tables.chunks.Edit(c)
+	chunk.Failed, chunk.Errors = chunk.Failed+failed, chunk.Errors+errors
+	s.stages.Edit(uint64(stage)).Errors += uint64(errors)
 }
 
 // leaf is what the result tree says of a decided task.
@@ -78,8 +97,4 @@ func (s *State) finishStage(id task.StageID) {
 	if s.index.specs[st.Job].Count(st.Level+1) == 0 {
 		s.endJob(st.Job, JobDone)
 	}
-}
-
-func (s *State) chunkReleased(stage task.StageID, i uint64) bool {
-	return s.tasks[stage].chunks.At(i / ChunkTasks).Released
 }

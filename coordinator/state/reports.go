@@ -27,7 +27,7 @@ func (s *State) report(host task.HostID, r Report) protocol.Ack {
 		return protocol.AckDuplicate
 	case s.jobs.At(uint64(st.Job)).State == JobCancelled:
 		return s.giveBack(slot, protocol.FailureNone, protocol.AckCancelled)
-	case s.chunkReleased(a.Stage, uint64(a.Index)):
+	case s.taskReleased(a.Stage, uint64(a.Index)):
 		return protocol.AckUnneeded // the release has ended the attempt
 	case a.State != AttemptOpen && !late:
 		return protocol.AckGone

@@ -122,6 +122,8 @@ func (in *restorer) read(section uint16, payload []byte) error {
 		return unpackPage(payload, &s.attempts, &s.share, s.cluster.Attempts+1, unpackAttempt)
 	case sectionSessions:
 		return readPage(payload, &s.sessions, &s.share)
+	case sectionOverflow:
+		return readPage(payload, &s.overflow, &s.share)
 	case sectionEnd:
 		return in.readEnd(payload)
 	}
@@ -197,7 +199,7 @@ func (s *State) fits() error {
 	}
 	for _, n := range []uint64{
 		s.members.Len(), s.accounts.Len(), s.hosts.Len(), s.projects.Len(), s.apps.Len(),
-		s.versions.Len(), s.jobs.Len(), s.stages.Len(), s.attempts.Len(), s.sessions.Len(),
+		s.versions.Len(), s.jobs.Len(), s.stages.Len(), s.attempts.Len(), s.sessions.Len(), s.overflow.Len(),
 	} {
 		if n == 0 {
 			return errors.New("a table is missing")
@@ -246,6 +248,11 @@ func (s *State) jobsFit(bad func(string, uint64) error) error {
 		if st.Job == 0 || uint64(st.Job) >= s.jobs.Len() || st.Cursor != s.tasks[i].tasks.Len() || chunksOf(st.Cursor) != s.tasks[i].chunks.Len() {
 			return bad("stage", i)
 		}
+		for c := range s.tasks[i].chunks.Len() {
+			if !s.overflowFits(task.StageID(i), c) {
+				return bad("chunk", c)
+			}
+		}
 		if err := s.tasksFit(task.StageID(i), bad); err != nil {
 			return err
 		}
@@ -253,25 +260,29 @@ func (s *State) jobsFit(bad func(string, uint64) error) error {
 	var wrong error
 	s.eachAttempt(func(i uint64, a *Attempt) {
 		if a.Host == 0 || uint64(a.Host) >= s.hosts.Len() || a.Stage == 0 || uint64(a.Stage) >= s.stages.Len() ||
-			!s.tasks[a.Stage].tasks.Has(uint64(a.Index)) || !s.attempts.Has(uint64(a.Previous)) {
+			!s.hasRecord(a.Stage, uint64(a.Index)) || !s.attempts.Has(uint64(a.Previous)) {
 			wrong = bad("attempt", i)
 		}
 	})
 	return wrong
 }
 
-// tasksFit: a task has a record unless its chunk is sealed, and its attempts
-// are a chain that ends.
+// tasksFit: a task has a record unless it is sealed, and its attempts are a chain
+// that ends.
 func (s *State) tasksFit(id task.StageID, bad func(string, uint64) error) error {
 	tables := s.tasks[id]
 	for i := range tables.tasks.Len() {
-		if tables.tasks.Has(i) == tables.chunks.At(i/ChunkTasks).Sealed {
+		there, record := s.kept(id, i)
+		if tables.tasks.Has(i) != there || there && !record && *tables.tasks.At(i) != (Task{State: TaskGone}) {
 			return bad("chunk", i/ChunkTasks)
 		}
-		if !tables.tasks.Has(i) {
+		if !record {
 			continue
 		}
 		t := tables.tasks.At(i)
+		if t.State == TaskGone {
+			return bad("task", i)
+		}
 		tries := 0
 		for slot := t.Last; slot != 0; slot = s.attempts.At(uint64(slot)).Previous {
 			if tries++; !s.attempts.Has(uint64(slot)) || tries > int(t.Tries) {

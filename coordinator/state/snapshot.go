@@ -30,6 +30,7 @@ const (
 	sectionChunks
 	sectionAttempts
 	sectionSessions
+	sectionOverflow
 	sectionEnd
 )
 
@@ -38,7 +39,7 @@ const (
 const maxSection = 64 << 20
 
 // snapshotFormat is the version of the layout above.
-const snapshotFormat = 2
+const snapshotFormat = 3
 
 type clusterSection struct {
 	Format  uint16  `msgpack:"v"`
@@ -72,7 +73,7 @@ func (s *State) Freeze() *Frozen {
 	f.state.members, f.state.accounts, f.state.hosts = s.members.freeze(), s.accounts.freeze(), s.hosts.freeze()
 	f.state.projects, f.state.apps, f.state.versions = s.projects.freeze(), s.apps.freeze(), s.versions.freeze()
 	f.state.jobs, f.state.stages = s.jobs.freeze(), s.stages.freeze()
-	f.state.attempts, f.state.sessions = s.attempts.freeze(), s.sessions.freeze()
+	f.state.attempts, f.state.sessions, f.state.overflow = s.attempts.freeze(), s.sessions.freeze(), s.overflow.freeze()
 	f.state.tasks = make([]*stageTables, len(s.tasks))
 	for i, t := range s.tasks {
 		if t != nil {
@@ -134,6 +135,7 @@ func (s *State) writeSections(w io.Writer) error {
 	return errors.Join(
 		writePacked(w, sectionAttempts, 0, &s.attempts, packAttempt),
 		writeTable(w, sectionSessions, 0, &s.sessions),
+		writeTable(w, sectionOverflow, 0, &s.overflow),
 	)
 }
 

@@ -25,6 +25,7 @@ type State struct {
 	tasks    []*stageTables // by StageID
 	attempts Table[Attempt]
 	sessions Table[Session]
+	overflow Table[Overflowed] // of chunks that were released without some tasks
 
 	index index
 }
@@ -50,6 +51,7 @@ func New() *State {
 	s.stages.Append(Stage{})
 	s.tasks = []*stageTables{nil}
 	s.sessions.Append(Session{})
+	s.overflow.Append(Overflowed{})
 	s.index = newIndex()
 	s.addSlots()
 	return s
@@ -60,6 +62,7 @@ func (s *State) shareTables() {
 	s.members.share, s.accounts.share, s.hosts.share = &s.share, &s.share, &s.share
 	s.projects.share, s.apps.share, s.versions.share = &s.share, &s.share, &s.share
 	s.jobs.share, s.stages.share, s.attempts.share, s.sessions.share = &s.share, &s.share, &s.share, &s.share
+	s.overflow.share = &s.share
 	for _, t := range s.tasks {
 		if t != nil {
 			t.tasks.share, t.chunks.share = &s.share, &s.share
@@ -116,6 +119,8 @@ func (s *State) apply(c Command) Result {
 		}
 	case *Release:
 		s.release(c)
+	case *Overflow:
+		s.overflowChunk(c)
 	case *OpenStage:
 		s.openStage(c)
 	case *ForgetSessions:

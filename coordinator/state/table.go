@@ -64,10 +64,10 @@ func (t *Table[T]) Append(v T) uint64 {
 	return i
 }
 
-// drop forgets the records of whole pages: from is the first of one, to is
+// drop forgets the records of whole pages, if they are there: from is the first of one, to is
 // behind the last of one, or the table's length.
 func (t *Table[T]) drop(from, to uint64) {
-	for p := from / pageSize; p*pageSize < to; p++ {
+	for p := max(from/pageSize, t.base); p*pageSize < to; p++ {
 		t.pages[p-t.base] = nil
 	}
 	for len(t.pages) > 0 && t.pages[0] == nil {

@@ -8,7 +8,7 @@ import (
 // a winner needs its quorum, a failure needs that nothing is out. A verdict
 // that does not hold any more changes nothing; the task is judged again.
 func (s *State) judge(v Verdict) {
-	if v.Stage == 0 || uint64(v.Stage) >= s.stages.Len() || !s.tasks[v.Stage].tasks.Has(v.Index) {
+	if v.Stage == 0 || uint64(v.Stage) >= s.stages.Len() || !s.hasRecord(v.Stage, v.Index) {
 		return
 	}
 	st := s.stages.At(uint64(v.Stage))

@@ -134,17 +134,17 @@ func (s *State) CurrentStage(n task.JobNumber) task.StageID {
 func (s *State) StageReleased(id task.StageID) bool { return s.stageReleased(id) }
 
 // Task is the record of a task; there is none at or above the stage's cursor,
-// and none in a sealed chunk.
+// and none of a sealed one.
 func (s *State) Task(stage task.StageID, i uint64) (*Task, bool) {
-	if !s.tasks[stage].tasks.Has(i) {
+	if !s.hasRecord(stage, i) {
 		return nil, false
 	}
 	return s.tasks[stage].tasks.At(i), true
 }
 
-// ChunkReleased reports whether the results of a task's chunk are final.
-func (s *State) ChunkReleased(stage task.StageID, i uint64) bool {
-	return i < s.tasks[stage].tasks.Len() && s.chunkReleased(stage, i)
+// TaskReleased reports whether the result of a task is final.
+func (s *State) TaskReleased(stage task.StageID, i uint64) bool {
+	return i < s.tasks[stage].tasks.Len() && s.taskReleased(stage, i)
 }
 
 // Waiting finds the next task of a stage that wants an attempt, from a number
@@ -206,7 +206,32 @@ func (s *State) NextReleasable(stage task.StageID, from uint64) (uint64, bool) {
 	return s.index.stages[stage].ready.next(from)
 }
 
-// NextSealable finds a chunk whose records may go, in a stage from a number on.
+// NextLagging finds a chunk of a stage, from a number on, that may be released
+// without its last few tasks.
+func (s *State) NextLagging(stage task.StageID, from uint64) (uint64, bool) {
+	return s.index.stages[stage].lagging.next(from)
+}
+
+// DragsOn reports whether some task of a chunk is undecided although the deadline
+// of its first attempt has passed.
+func (s *State) DragsOn(stage task.StageID, chunk uint64) bool {
+	for i := chunk * ChunkTasks; i < chunk*ChunkTasks+s.sizeOf(stage, chunk); i++ {
+		t, ok := s.Task(stage, i)
+		if !ok || t.State != TaskLive {
+			continue
+		}
+		for slot := t.Last; slot != 0; {
+			a := s.attempts.At(uint64(slot))
+			if a.Deadline <= s.cluster.Now {
+				return true
+			}
+			slot = a.Previous
+		}
+	}
+	return false
+}
+
+// NextSealable finds a chunk of whose records some may go, in a stage from a number on.
 func (s *State) NextSealable(from task.StageID) (stage task.StageID, chunk uint64, ok bool) {
 	id, ok := s.index.sealable.next(uint64(from))
 	if !ok {
@@ -224,14 +249,16 @@ func (s *State) Chunk(stage task.StageID, chunk uint64) (*Chunk, bool) {
 	return s.tasks[stage].chunks.At(chunk), true
 }
 
-// Released is how many tasks of a stage lie in released chunks.
+// Released is how many tasks of a stage are released.
 func (s *State) Released(stage task.StageID) uint64 {
-	return s.tasksIn(stage, s.stages.At(uint64(stage)).Released, func(c *Chunk) bool { return c.Released })
+	return s.index.stages[stage].early +
+		s.tasksIn(stage, s.stages.At(uint64(stage)).Released, func(c *Chunk) bool { return c.Released })
 }
 
-// Sealed is how many tasks of a stage lie in sealed chunks.
+// Sealed is how many tasks of a stage are sealed, or lie in a chunk that is.
 func (s *State) Sealed(stage task.StageID) uint64 {
-	return s.tasksIn(stage, s.stages.At(uint64(stage)).Sealed, func(c *Chunk) bool { return c.Sealed })
+	return s.index.stages[stage].earlySealed +
+		s.tasksIn(stage, s.stages.At(uint64(stage)).Sealed, func(c *Chunk) bool { return c.Sealed })
 }
 
 // tasksIn is how many tasks lie in some chunks: the last one of the stage has
@@ -276,6 +303,9 @@ func (s *State) scanChunk(stage task.StageID, chunk uint64, now task.Millis, exp
 	soonest := never
 	tasks := &s.tasks[stage].tasks
 	for i := chunk * ChunkTasks; i < min((chunk+1)*ChunkTasks, tasks.Len()); i++ {
+		if !tasks.Has(i) {
+			continue // sealed before its late ones
+		}
 		t := tasks.At(i)
 		if t.Open == 0 {
 			continue

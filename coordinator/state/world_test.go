@@ -151,6 +151,17 @@ func (w *world) lead() {
 	}
 }
 
+// sealing is what the leader proposes to seal of a chunk.
+func (w *world) sealing(stage task.StageID, chunk uint64) *state.Seal {
+	c := &state.Seal{Stage: stage, Chunk: chunk}
+	kept, late := w.s.Collect(stage, chunk)
+	c.Late = late
+	if kept != nil {
+		c.Sheaf, c.Pack = kept.Digest(), task.Sum([]byte("pack"))
+	}
+	return c
+}
+
 func (w *world) verdict(n task.JobNumber, stage task.StageID, i uint64) state.Verdict {
 	_, spec := w.s.Job(n)
 	var votes []validation.Vote

@@ -118,8 +118,8 @@ func (b *Bench) sweep() (sealed uint64, err error) {
 		}
 	}
 	for stage, chunk, ok := b.state.NextSealable(0); ok; stage, chunk, ok = b.state.NextSealable(0) {
-		sheaf := b.state.Collect(stage, chunk)
-		if _, err := b.apply(&state.Seal{Stage: stage, Chunk: chunk, Sheaf: sheaf.Digest()}); err != nil {
+		sheaf, late := b.state.Collect(stage, chunk)
+		if _, err := b.apply(&state.Seal{Stage: stage, Chunk: chunk, Sheaf: sheaf.Digest(), Late: late}); err != nil {
 			return 0, err
 		}
 		sealed += uint64(len(sheaf.Tasks))

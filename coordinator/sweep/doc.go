@@ -1,7 +1,7 @@
 // Package sweep is what the leader does without being asked: it ends attempts
 // whose deadline has passed, judges tasks whose results are in, releases
-// chunks whose tasks are all decided, seals them into sheaves, opens the next
-// level of a reduction, and forgets old sessions.
+// chunks whose tasks are all decided, or all but a few that drag on, seals them
+// into sheaves, opens the next level of a reduction, and forgets old sessions.
 //
 // Each loop finds its work by reading the state, so a new leader goes on where
 // the last one stopped, and proposes commands that Apply checks again. Nothing
@@ -38,8 +38,8 @@ type Node interface {
 type Blobs interface {
 	// ReadOutput returns the bytes of an output of at most limit bytes.
 	ReadOutput(ctx context.Context, digest task.Digest, limit int64) ([]byte, error)
-	// EachOutput calls fn for the outputs that this node keeps in a group.
-	EachOutput(ctx context.Context, group uint64, fn func(digest task.Digest, body []byte) error) error
+	// EachOutput calls fn for the outputs that this node keeps in some groups.
+	EachOutput(ctx context.Context, groups []uint64, fn func(digest task.Digest, body []byte) error) error
 	// PutOutput stores one output.
 	PutOutput(ctx context.Context, digest task.Digest, size int64, r io.Reader) error
 	// Publish makes an output readable for everybody.
@@ -139,12 +139,14 @@ const tickEvery = 10 * time.Minute
 // forgetEvery is how often old sessions are looked for.
 const forgetEvery = time.Hour
 
-// followClock ends what is overdue.
+// followClock ends what is overdue, and leaves behind what drags on.
 func (s *Sweeper) followClock(ctx context.Context) error {
 	tick := time.NewTicker(expireEvery)
 	defer tick.Stop()
 	forget := time.NewTicker(forgetEvery)
 	defer forget.Stop()
+	overflow := time.NewTicker(overflowEvery)
+	defer overflow.Stop()
 	for {
 		var err error
 		select {
@@ -152,11 +154,13 @@ func (s *Sweeper) followClock(ctx context.Context) error {
 			return ctx.Err()
 		case <-tick.C:
 			err = s.expire(ctx)
+		case <-overflow.C:
+			err = s.overflow(ctx)
 		case <-forget.C:
 			_, err = s.node.Propose(ctx, &state.ForgetSessions{Before: s.node.Now() - state.SessionKept})
 		}
 		if err != nil && ctx.Err() == nil {
-			s.log.Warn("overdue attempts could not be ended; it is tried again", "error", err)
+			s.log.Warn("what the clock asks for was not done; it is tried again", "error", err)
 		}
 	}
 }

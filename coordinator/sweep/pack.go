@@ -41,7 +41,7 @@ func short(d task.Digest) uint64 { return binary.LittleEndian.Uint64(d[:]) }
 func (s *Sweeper) pack(ctx context.Context, stage task.StageID, chunk uint64, kept *sheaves.Sheaf) (task.Digest, error) {
 	p := packing{blobs: s.blobs, bodies: make(map[uint64]gathered, 2*len(kept.Tasks))}
 	p.parts, p.order = make([]sheaves.PackPart, 0, len(kept.Tasks)), make([]task.OutputFile, 0, 2*len(kept.Tasks))
-	if err := p.gather(ctx, state.OutputGroup(stage, chunk*state.ChunkTasks)); err != nil {
+	if err := p.gather(ctx, state.OutputGroups(stage, chunk)); err != nil {
 		return task.Digest{}, err
 	}
 	for i := range kept.Tasks {
@@ -56,10 +56,13 @@ func (s *Sweeper) pack(ctx context.Context, stage task.StageID, chunk uint64, ke
 }
 
 // gather reads what this node keeps of the chunk, in one go.
-func (p *packing) gather(ctx context.Context, group uint64) error {
+func (p *packing) gather(ctx context.Context, groups []uint64) error {
 	var room []byte // for many bodies, so that they are not thousands of allocations
 	left := maxBuffered
-	return p.blobs.EachOutput(ctx, group, func(d task.Digest, body []byte) error {
+	return p.blobs.EachOutput(ctx, groups, func(d task.Digest, body []byte) error {
+		if g, ok := p.bodies[short(d)]; ok && g.digest == d {
+			return nil // of another group too
+		}
 		if left -= len(body); left < 0 {
 			return nil
 		}
@@ -74,7 +77,7 @@ func (p *packing) gather(ctx context.Context, group uint64) error {
 
 // add puts a task's part behind those before.
 func (p *packing) add(ctx context.Context, t *sheaves.Task) error {
-	if t.Fail != 0 {
+	if t.Missing || t.Fail != 0 {
 		p.parts = append(p.parts, sheaves.PackPart{})
 		return nil
 	}

@@ -21,13 +21,13 @@ func (s *Sweeper) seal(ctx context.Context) (bool, error) {
 	found := false
 	s.node.View(func(st *state.State) {
 		if c.Stage, c.Chunk, found = st.NextSealable(0); found {
-			kept = st.Collect(c.Stage, c.Chunk)
+			kept, c.Late = st.Collect(c.Stage, c.Chunk)
 		}
 	})
 	if !found {
 		return false, nil
 	}
-	if kept != nil { // else its job was cancelled
+	if kept != nil { // else its job was cancelled before it was released
 		if err := s.keep(ctx, &c, kept); err != nil {
 			return true, fmt.Errorf("sheaf of chunk %d of level %d of job %s: %w", c.Chunk, kept.Level, kept.Job, err)
 		}

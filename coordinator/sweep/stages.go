@@ -7,6 +7,7 @@ import (
 	"fmt"
 
 	"github.com/sheafgrid/sheaf/coordinator/state"
+	"github.com/sheafgrid/sheaf/sheaves"
 	"github.com/sheafgrid/sheaf/storage"
 	"github.com/sheafgrid/sheaf/task"
 )
@@ -77,13 +78,17 @@ func (s *Sweeper) buildPage(ctx context.Context, d nextLevel, i uint64) ([]byte,
 	from, to := d.spec.ReduceGroup(d.level, i)
 	for k := from; k < to; k++ {
 		chunk, err := s.archive.Chunk(ctx, d.stage, k/state.ChunkTasks)
-		if err == nil && chunk == nil {
+		var t *sheaves.Task
+		if chunk != nil {
+			t = chunk.Task(k)
+		}
+		if err == nil && t == nil {
 			err = fmt.Errorf("task %d is not released", k)
 		}
 		if err != nil {
 			return nil, err
 		}
-		if t := &chunk.Tasks[k-chunk.First]; t.Fail == 0 && t.Result.Exit == 0 {
+		if t.Fail == 0 && t.Result.Exit == 0 {
 			page.Inputs = append(page.Inputs, task.ReduceInput{Index: k})
 			lists = append(lists, t.Result.Output)
 		}

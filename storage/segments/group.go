@@ -12,6 +12,13 @@ import (
 
 // Groups are the groups of which there are blobs, in their order.
 func (s *Store) Groups() []uint64 {
+	groups := s.groups()
+	slices.Sort(groups)
+	return groups
+}
+
+// groups are the same in no order.
+func (s *Store) groups() []uint64 {
 	s.mu.RLock()
 	defer s.mu.RUnlock()
 	groups := make([]uint64, 0, len(s.index.groups))
@@ -20,7 +27,6 @@ func (s *Store) Groups() []uint64 {
 			groups = append(groups, g)
 		}
 	}
-	slices.Sort(groups)
 	return groups
 }
 
@@ -56,16 +62,19 @@ func (s *Store) DropGroup(ctx context.Context, group uint64) error {
 // window is how much EachOf reads at once, in bytes: more than any record has.
 const window = 1 << 20
 
-// EachOf calls fn for each blob of a group that can be read, in the order in
+// EachOf calls fn for each blob of some groups that can be read, in the order in
 // which they stand on the disk. The bytes are fn's until it returns. A blob
 // that is damaged is passed over, and so is one that Compact moves meanwhile.
-func (s *Store) EachOf(ctx context.Context, group uint64, fn func(digest task.Digest, body []byte) error) error {
+func (s *Store) EachOf(ctx context.Context, groups []uint64, fn func(digest task.Digest, body []byte) error) error {
 	if err := s.enter(ctx); err != nil {
 		return err
 	}
 	defer s.calls.Done()
 	s.mu.RLock()
-	places := s.index.places(group)
+	var places []uint64
+	for _, group := range groups {
+		places = append(places, s.index.places(group)...)
+	}
 	s.mu.RUnlock()
 	slices.Sort(places)
 	for len(places) > 0 {
@@ -73,7 +82,7 @@ func (s *Store) EachOf(ctx context.Context, group uint64, fn func(digest task.Di
 		for n < len(places) && places[n]>>32 == places[0]>>32 {
 			n++
 		}
-		if err := s.eachAt(ctx, places[:n], group, fn); err != nil {
+		if err := s.eachAt(ctx, places[:n], groups, fn); err != nil {
 			return err
 		}
 		places = places[n:]
@@ -83,7 +92,7 @@ func (s *Store) EachOf(ctx context.Context, group uint64, fn func(digest task.Di
 
 // eachAt reads records of one segment, in windows. A place is the segment's
 // number, in the upper 32 bits, and the offset.
-func (s *Store) eachAt(ctx context.Context, places []uint64, group uint64, fn func(task.Digest, []byte) error) error {
+func (s *Store) eachAt(ctx context.Context, places, groups []uint64, fn func(task.Digest, []byte) error) error {
 	s.mu.RLock()
 	g := s.segment(uint32(places[0] >> 32))
 	var size int64
@@ -113,7 +122,7 @@ func (s *Store) eachAt(ctx context.Context, places []uint64, group uint64, fn fu
 			base, have = offset, int64(n)
 			h, body = whole(buf, base, have, at)
 		}
-		if body == nil || h.group != group || !h.matches(body) {
+		if body == nil || !slices.Contains(groups, h.group) || !h.matches(body) {
 			continue
 		}
 		if err := fn(h.digest, body); err != nil {

@@ -27,7 +27,7 @@ func grouped(group uint64, bodies ...[]byte) []storage.Small {
 func readGroup(t *testing.T, s *Store, group uint64) map[task.Digest][]byte {
 	t.Helper()
 	got := map[task.Digest][]byte{}
-	err := s.EachOf(t.Context(), group, func(d task.Digest, b []byte) error {
+	err := s.EachOf(t.Context(), []uint64{group}, func(d task.Digest, b []byte) error {
 		if _, twice := got[d]; twice {
 			t.Errorf("group %d: blob %s stands twice", group, d.Short())
 		}
@@ -91,6 +91,10 @@ func TestGroupsAreApart(t *testing.T) {
 		wantCounts(t, s, n)
 	}
 	check(map[uint64][][]byte{0: {shared}, 1: {shared, a}, 2: {shared, b}})
+	both := 0
+	if err := s.EachOf(t.Context(), []uint64{1, 2, 3}, func(task.Digest, []byte) error { both++; return nil }); err != nil || both != 4 {
+		t.Errorf("two groups show %d blobs (%v), want 4", both, err)
+	}
 	if err := s.DropGroup(t.Context(), 1); err != nil {
 		t.Fatal(err)
 	}

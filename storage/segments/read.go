@@ -65,7 +65,7 @@ func (s *Store) locateAnywhere(digest task.Digest, buf []byte) (m match, ok bool
 	if m, ok, err = s.locate(name{digest: digest}, buf); ok && !m.blurred {
 		return m, ok, err
 	}
-	for _, group := range s.Groups() {
+	for _, group := range s.groups() {
 		other, found, e := s.locate(name{group, digest}, buf)
 		if !found {
 			continue
