@@ -170,7 +170,7 @@ func (a *assembly) openAPI() error {
 	api := httpapi.New(httpapi.Config{
 		Name: a.parts.Identity.Node, Cluster: a.parts.Identity.Cluster, Node: a.node, Exchange: counting{a.dispatch, &a.counts}, Archive: released, Members: operating{a}, Public: public, Outputs: outputs,
 		DirectPublic: a.parts.DirectPublic, DirectOutputs: a.parts.DirectOutputs, Partial: a.parts.Partial, Room: a.parts.Room,
-		Forward: a.parts.Peers.Client(), Pages: pages, Ready: a.ready, Refused: a.counts.refused, Logger: a.parts.Logger,
+		Forward: a.parts.Peers.Client(), Pages: pages, Patience: a.parts.Timing.Heartbeat, Ready: a.ready, Refused: a.counts.refused, Logger: a.parts.Logger,
 	})
 	a.outside, a.inside = http.NewServeMux(), http.NewServeMux()
 	a.outside.HandleFunc("GET "+pathInstance, a.serveInstance)

@@ -16,9 +16,10 @@ import (
 
 // How long hosts wait where there is nothing else to do.
 const (
-	retryAfter  = 20 * time.Millisecond // before a request is sent again, elsewhere
-	idleAfter   = 10 * time.Millisecond // after an answer that brought no task
-	answerLimit = time.Minute           // a request that nobody answers for so long ends the load
+	retryAfter    = 20 * time.Millisecond // before a request is sent again, elsewhere
+	idleAfter     = 10 * time.Millisecond // after an answer that brought no task
+	sentAwayAtEnd = time.Second           // the longest that hosts stay away when the load is at its end
+	answerLimit   = time.Minute           // a request that nobody answers for so long ends the load
 )
 
 // receipt is a report that a host was told is accepted.
@@ -40,7 +41,9 @@ type host struct {
 	node    int    // which coordinator it asks
 
 	pace  *pace
-	start time.Time // of the run that paces it
+	start time.Time       // of the run that paces it
+	stop  <-chan struct{} // closed at its end
+	away  time.Duration   // how long the last exchange waited because it was sent away
 
 	held     []attempt // those that a request on its way reports come first
 	receipts []receipt
@@ -60,6 +63,7 @@ type counts struct {
 	accepted  atomic.Uint64
 	handed    atomic.Uint64
 	repeated  atomic.Uint64
+	sentAway  atomic.Uint64      // times that a coordinator had too much to do
 	others    [256]atomic.Uint32 // by acknowledgement: reports that were not accepted
 }
 
@@ -74,6 +78,7 @@ func (h *host) enrol(ctx context.Context) error {
 
 // run exchanges until stop is closed.
 func (h *host) run(ctx context.Context, stop <-chan struct{}) error {
+	h.stop = stop
 	timer := time.NewTimer(0)
 	defer timer.Stop()
 	for {
@@ -85,7 +90,7 @@ func (h *host) run(ctx context.Context, stop <-chan struct{}) error {
 		if err := h.exchange(ctx, h.load.cfg.Batch); err != nil {
 			return err
 		}
-		h.taken.Add(time.Since(sent) + late)
+		h.taken.Add(time.Since(sent) - h.away + late)
 		if len(h.held) == 0 && !pause(ctx, stop, timer, idleAfter) {
 			return ctx.Err()
 		}
@@ -213,6 +218,7 @@ func (h *host) seal(purpose protocol.Purpose, payload []byte) {
 // it is answered (R2).
 func (h *host) send(ctx context.Context) error {
 	var timer *time.Timer
+	h.away = 0
 	for began := time.Now(); ; h.counts.repeated.Add(1) {
 		err := h.try(ctx)
 		var refused *protocol.Error
@@ -235,7 +241,17 @@ func (h *host) send(ctx context.Context) error {
 			timer = time.NewTimer(0)
 			defer timer.Stop()
 		}
-		pause(ctx, nil, timer, retryAfter)
+		if refused == nil || refused.Code != protocol.CodeOverloaded {
+			pause(ctx, nil, timer, retryAfter)
+			continue
+		}
+		h.counts.sentAway.Add(1)
+		from := time.Now()
+		if !pause(ctx, h.stop, timer, time.Duration(refused.RetryMillis)*time.Millisecond) { // the request still counts
+			pause(ctx, nil, timer, min(sentAwayAtEnd, time.Duration(refused.RetryMillis)*time.Millisecond))
+		}
+		h.away += time.Since(from)
+		began = time.Now()
 	}
 }
 

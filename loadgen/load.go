@@ -183,6 +183,7 @@ type Counts struct {
 	Accepted  uint64 // reports that were acknowledged as accepted
 	Handed    uint64 // attempts given to hosts
 	Repeated  uint64 // times that a request had to be sent again
+	SentAway  uint64 // of these, because a coordinator had too much to do
 	Others    map[string]uint64
 }
 
@@ -195,6 +196,7 @@ func (l *Load) Counts() Counts {
 		c.Accepted += h.counts.accepted.Load()
 		c.Handed += h.counts.handed.Load()
 		c.Repeated += h.counts.repeated.Load()
+		c.SentAway += h.counts.sentAway.Load()
 		for ack := range h.counts.others {
 			if n := h.counts.others[ack].Load(); n > 0 {
 				c.Others[protocol.Ack(ack).String()] += uint64(n)

@@ -34,7 +34,7 @@ func (*benchClusterCommand) Help() string {
 
 Starts coordinators on loopback, each a process of its own with fsync on, and simulates hosts that exchange with the leader: signed and numbered requests, one on its way for each host, with an output of 64 bytes for each task. No program is run, so what is measured is the coordinators, and what this program takes to load them: it shares the machine with them, and its CPU counts.
 
-At --load 1.0 a host exchanges again as soon as it was answered. It does not obey the pause that coordinators ask volunteers for (after_millis): a real host calls at most ten times a second. Below 1.0 hosts keep a pace; an exchange that is late because the last one took long counts from when it was due.
+At --load 1.0 a host exchanges again as soon as it was answered. It does not obey the pause that coordinators ask volunteers for (after_millis): a real host calls at most ten times a second. Below 1.0 hosts keep a pace; an exchange that is late because the last one took long counts from when it was due. A host that coordinators send away because they have too much to do comes back when they say; that wait is not in the latencies.
 
 In the end everything that was handed out is reported, every report that was acknowledged is looked for in what the cluster shows, and a thousand outputs drawn at random are fetched and compared. Exit code 1 unless everything is accounted for.
 
@@ -50,8 +50,9 @@ type clusterResult struct {
 	LoadCPU     *float64 `json:"load_cpu_us_per_task"` // of this program alone
 	P50         float64  `json:"p50_ms"`
 	P99         float64  `json:"p99_ms"`
-	RSS         []int64  `json:"rss_mb"` // of each coordinator
-	LogMB       int64    `json:"log_mb"` // the largest of the coordinators' logs, room made in advance included
+	SentAway    float64  `json:"sent_away_per_s"` // exchanges that a coordinator had no time for
+	RSS         []int64  `json:"rss_mb"`          // of each coordinator
+	LogMB       int64    `json:"log_mb"`          // the largest of the coordinators' logs, room made in advance included
 	DataMB      int64    `json:"data_mb"`
 	Steal       *float64 `json:"steal_percent"`
 	OthersCPU   *float64 `json:"others_cpu_percent"` // what everything else on the machine took, of all processors
@@ -249,6 +250,7 @@ func (r *clusterResult) between(b *loadBench, from, to sample) error {
 	r.Seconds = round(seconds, 2)
 	r.PerSecond = round(tasks/seconds, 1)
 	r.Exchanges = round(float64(to.counts.Exchanges-from.counts.Exchanges)/seconds, 1)
+	r.SentAway = round(float64(to.counts.SentAway-from.counts.SentAway)/seconds, 1)
 	r.Elections = to.term - from.term
 	if from.usage && to.usage && tasks > 0 {
 		own := to.self.CPU - from.self.CPU
@@ -311,6 +313,9 @@ func (c *benchClusterCommand) report(b *loadBench, r *clusterResult) {
 		plural(r.Nodes, "coordinator"), plural(r.Hosts, "simulated host"), r.Replicate, r.Batch, r.Seconds, r.Load)
 	b.say("  validated                 %.0f tasks/s", r.PerSecond)
 	b.say("  exchanges                 %.0f a second; p50 %.1f ms, p99 %.1f ms", r.Exchanges, r.P50, r.P99)
+	if r.SentAway > 0 {
+		b.say("  sent away                 %.0f a second, to come back when there is time for them", r.SentAway)
+	}
 	if r.CPU != nil {
 		b.say("  CPU                       %.1f µs a task, of which the load itself %.1f µs", *r.CPU, *r.LoadCPU)
 	}

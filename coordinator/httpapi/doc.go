@@ -15,7 +15,9 @@ import (
 	"context"
 	"io"
 	"log/slog"
+	"math/rand/v2"
 	"net/http"
+	"time"
 
 	"github.com/sheafgrid/sheaf/coordinator/state"
 	"github.com/sheafgrid/sheaf/protocol"
@@ -78,6 +80,7 @@ type Config struct {
 	Room     func(bytes int64) (release func(), err error) // sets space aside for them; nil: there is enough
 	Forward  *http.Client                                  // reaches the other coordinators by their names (peers.URL)
 	Pages    *web.Pages
+	Patience time.Duration       // how long exchanges may wait before further ones are sent away
 	Ready    func() error        // why clients should rather ask another node
 	Refused  func(protocol.Code) // is told of every refusal
 	Logger   *slog.Logger
@@ -90,12 +93,13 @@ type Server struct {
 	cfg      Config
 	mux      *http.ServeMux
 	verifier *verifier
+	shedder  *shedder
 	backups  chan struct{} // holds one for each snapshot that is being sent
 }
 
 // New makes a server; it is an http.Handler.
 func New(cfg Config) *Server {
-	s := &Server{cfg: cfg, mux: http.NewServeMux(), verifier: newVerifier(), backups: make(chan struct{}, maxSnapshots)}
+	s := &Server{cfg: cfg, mux: http.NewServeMux(), verifier: newVerifier(), shedder: newShedder(cfg.Patience, time.Now, rand.Int64N), backups: make(chan struct{}, maxSnapshots)}
 	s.mux.HandleFunc("POST "+protocol.PathRequests, s.serveRequest)
 	s.mux.HandleFunc("GET "+protocol.PathCluster, s.serveCluster)
 	s.mux.HandleFunc("GET "+protocol.PathNode, s.serveNode)

@@ -16,6 +16,14 @@ func (s *Server) serveRequest(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	e, err := protocol.ReadEnvelope(body, s.cfg.Cluster)
+	if err == nil && e.Purpose == protocol.PurposeExchange && s.cfg.Node.Serving() {
+		leave, full := s.shedder.enter()
+		if full != nil {
+			s.reply(w, nil, full)
+			return
+		}
+		defer leave()
+	}
 	if err == nil && !s.verifier.verify(e.Signed()) {
 		err = e.BadSignature()
 	}

@@ -67,8 +67,9 @@ func (k *packer) pack(chunk []byte, offset int64) (entry, error) {
 }
 
 // A chunk of several probes is compressed only if a part out of its middle
-// becomes smaller by a third: what is mostly digests would become smaller by a
-// little, and cost three nodes the time of all else that is done with it.
+// becomes smaller by half, as text does: what is mostly digests would become
+// smaller by a little, and cost three nodes the time of all else that is done with
+// it.
 const (
 	probe     = 8 << 10
 	probeFrom = 8 * probe
@@ -84,7 +85,7 @@ func (k *packer) promises(chunk []byte) bool {
 	k.out = k.zstd.EncodeAll(chunk[middle:middle+probe], k.out)
 	size := len(k.out) - end
 	k.out = k.out[:end]
-	return size < probe*2/3
+	return size < probe/2
 }
 
 // unpacker reads and expands chunks, one at a time. Its parts are made on

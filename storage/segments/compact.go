@@ -23,22 +23,22 @@ func (s *Store) Compact(ctx context.Context) (more bool, err error) {
 		return false, err
 	}
 	defer s.calls.Done()
-	s.turn.Lock()
-	defer s.turn.Unlock()
-	if err := s.mayWrite(); err != nil {
-		return false, s.about(err)
-	}
-	err = s.removeSpent(true)
-	if g := s.candidate(); err == nil && g != nil {
-		err = s.move(g)
-		if err == nil {
-			err = s.removeSpent(false)
-		}
+	// What needs no copy gives its room first.
+	err = s.inTurn(func() ([]*segment, error) { return s.takeSpent(true), nil })
+	if err == nil {
+		err = s.inTurn(func() (spent []*segment, err error) {
+			if g := s.candidate(); g != nil {
+				err = s.move(g)
+				spent = s.takeSpent(false)
+			}
+			more = s.candidate() != nil
+			return spent, err
+		})
 	}
 	if err != nil {
 		return false, s.about(err)
 	}
-	return s.candidate() != nil, nil
+	return more, nil
 }
 
 // candidate returns the segment with the least to copy of those for which it is

@@ -25,22 +25,22 @@ func (s *Store) Drop(ctx context.Context, digests []task.Digest) error {
 			return s.about(err)
 		}
 		n := min(dropAtOnce, len(digests))
-		if err := s.drop(digests[:n], n == len(digests)); err != nil {
+		if err := s.inTurn(func() ([]*segment, error) { return s.drop(digests[:n]), nil }); err != nil {
 			return s.about(err)
 		}
 		digests = digests[n:]
 	}
+	// Notes are written last: by now most of the segments that they would be about
+	// are gone.
+	if err := s.inTurn(func() ([]*segment, error) { return nil, s.flushNotes() }); err != nil {
+		return s.about(err)
+	}
 	return nil
 }
 
-// drop forgets some blobs. Notes are written last: by then most of the segments
-// that they would be about are gone.
-func (s *Store) drop(digests []task.Digest, last bool) error {
-	s.turn.Lock()
-	defer s.turn.Unlock()
-	if err := s.mayWrite(); err != nil {
-		return err
-	}
+// drop forgets some blobs and returns the segments of which nothing is needed any
+// more.
+func (s *Store) drop(digests []task.Digest) []*segment {
 	var b [recordHeaderSize]byte
 	for _, d := range digests {
 		m, ok, _ := s.locate(name{digest: d}, b[:]) // one that cannot be read is forgotten too
@@ -54,13 +54,7 @@ func (s *Store) drop(digests []task.Digest, last bool) error {
 		m.segment.leave()
 		s.pending = append(s.pending, m.at)
 	}
-	if err := s.removeSpent(false); err != nil {
-		return err
-	}
-	if !last {
-		return nil
-	}
-	return s.flushNotes()
+	return s.takeSpent(false)
 }
 
 // size is that of the record, 0 where damage hides it.

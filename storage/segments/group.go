@@ -39,21 +39,19 @@ func (s *Store) DropGroup(ctx context.Context, group uint64) error {
 		return err
 	}
 	defer s.calls.Done()
-	s.turn.Lock()
-	defer s.turn.Unlock()
-	if err := s.mayWrite(); err != nil {
-		return s.about(err)
-	}
-	s.mu.Lock()
-	if shelf := s.index.groups[group]; shelf != nil {
-		for number, c := range shelf.shares {
-			s.segment(number).loseMany(c)
-			s.index.count -= c.blobs
+	err := s.inTurn(func() ([]*segment, error) {
+		s.mu.Lock()
+		if shelf := s.index.groups[group]; shelf != nil {
+			for number, c := range shelf.shares {
+				s.segment(number).loseMany(c)
+				s.index.count -= c.blobs
+			}
+			delete(s.index.groups, group)
 		}
-		delete(s.index.groups, group)
-	}
-	s.mu.Unlock()
-	if err := s.removeSpent(false); err != nil {
+		s.mu.Unlock()
+		return s.takeSpent(false), nil
+	})
+	if err != nil {
 		return s.about(err)
 	}
 	return nil

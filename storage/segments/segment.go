@@ -1,6 +1,7 @@
 package segments
 
 import (
+	"errors"
 	"fmt"
 	"math"
 	"slices"
@@ -135,31 +136,54 @@ func (s *Store) isSpent(g *segment) bool {
 	return g.blobs == 0 && (g.notes == 0 || s.isOldest(g))
 }
 
-// removeSpent deletes segments of which nothing is needed any more: the newest
-// only on demand, since it is cheaper to fill it up. The caller holds turn.
-func (s *Store) removeSpent(alsoNewest bool) error {
-	removed := false
+// takeSpent takes segments out of which nothing is needed any more: the newest
+// only on demand, since it is cheaper to fill it up. The caller holds turn, and
+// calls remove with them when it does not.
+func (s *Store) takeSpent(alsoNewest bool) []*segment {
+	var spent []*segment
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	for i := 0; i < len(s.segments); {
 		g := s.segments[i]
 		if !s.isSpent(g) || g == s.active && !alsoNewest {
 			i++
 			continue
 		}
-		if err := s.disk.remove(segmentName(g.number)); err != nil {
-			return fmt.Errorf("segments %s: %w", s.config.Path, err)
-		}
 		if g == s.active {
 			s.active, s.dirty = nil, false
 		}
-		s.mu.Lock()
 		s.segments = slices.Delete(s.segments, i, i+1)
 		s.bytes -= g.size
-		s.mu.Unlock()
-		g.leave()
-		removed = true
+		spent = append(spent, g)
 	}
-	if !removed {
+	return spent
+}
+
+// remove deletes segments that were taken out. A large file takes tens of
+// milliseconds, in which Puts go on.
+func (s *Store) remove(spent []*segment) error {
+	for _, g := range spent {
+		err := s.disk.remove(segmentName(g.number))
+		g.leave()
+		if err != nil {
+			return fmt.Errorf("segments %s: %w", s.config.Path, err)
+		}
+	}
+	if len(spent) == 0 {
 		return nil
 	}
 	return s.wrote(s.disk.sync())
+}
+
+// inTurn runs fn while nobody else writes, and then deletes the segments that it
+// returns.
+func (s *Store) inTurn(fn func() ([]*segment, error)) error {
+	s.turn.Lock()
+	err := s.mayWrite()
+	var spent []*segment
+	if err == nil {
+		spent, err = fn()
+	}
+	s.turn.Unlock()
+	return errors.Join(err, s.remove(spent))
 }
