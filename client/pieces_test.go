@@ -314,3 +314,64 @@ func TestListsThatLie(t *testing.T) {
 		})
 	}
 }
+
+// A piece that cannot be had now is tried again as every transfer is, and then
+// given back; what a program read before counts for nothing.
+func TestPiecesThatFailForAWhile(t *testing.T) {
+	for refusals, want := range map[int]protocol.Failure{3: protocol.FailureNone, 1000: protocol.FailureInput} {
+		story(t, func(w *world) {
+			file := []byte("a small file in one piece")
+			digest := task.Sum(file)
+			in := task.InputRange{Path: "a", Blob: w.c.blob(file), Digest: digest, Length: int64(len(file)), Pieces: w.c.blob(digest[:])}
+			left := refusals
+			w.net.serve("a:80", http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
+				if r.URL.Path == protocol.PathBlobs+digest.String() && left > 0 {
+					left--
+					fail(rw, protocol.Refuse(protocol.CodeNotAllowed, "not now"))
+					return
+				}
+				w.c.ServeHTTP(rw, r)
+			}))
+			id := w.c.task(w.program, func(a *protocol.Attempt) {
+				a.Task.Inputs = []task.InputRange{in}
+				sign(a)
+			}, "read", "1s")
+			w.start()
+			w.untilReported(id)
+			if r := w.c.reported(id); r.Failure != want || want == 0 && w.c.stdout(id) != "a=a small file in one piece;" {
+				t.Errorf("%d refusals: reported %v with %q", refusals, r.Failure, w.c.stdout(id))
+			}
+			if n := len(w.ran()); n != min(refusals, 5)+1 {
+				t.Errorf("%d refusals: it ran %d times", refusals, n)
+			}
+		})
+	}
+}
+
+// A disk that fails while a piece is stored is this machine's trouble, not the
+// task's: it rests, and then computes it.
+func TestADiskThatFailsUnderAPiece(t *testing.T) {
+	story(t, func(w *world) {
+		file := []byte("a small file in one piece")
+		digest := task.Sum(file)
+		in := task.InputRange{Path: "a", Blob: w.c.blob(file), Digest: digest, Length: int64(len(file)), Pieces: w.c.blob(digest[:])}
+		id := w.c.task(w.program, func(a *protocol.Attempt) {
+			a.Task.Inputs = []task.InputRange{in}
+			sign(a)
+		}, "read", "30s")
+		w.start()
+		w.until("it runs", func() bool { return w.running() == 1 })
+		cache := filepath.Join(w.dir, "cache")
+		if err := os.Rename(cache, cache+".away"); err != nil {
+			t.Fatal(err)
+		}
+		w.until("it is in trouble", func() bool { return w.happened(client.EventTrouble) == 1 })
+		if err := os.Rename(cache+".away", cache); err != nil {
+			t.Fatal(err)
+		}
+		w.untilReported(id)
+		if got := w.c.stdout(id); got != "a=a small file in one piece;" || w.happened(client.EventFailed) != 0 {
+			t.Errorf("it read %q, %d attempts failed", got, w.happened(client.EventFailed))
+		}
+	})
+}
