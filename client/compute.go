@@ -48,7 +48,7 @@ func (c *computation) compute(ctx context.Context) (*journal.Result, error) {
 	q.Output = s.next
 	o, err := c.run.cfg.Sandbox.Run(ctx, q, c.gauge.set)
 	for _, p := range c.pieces {
-		p.wait()
+		p.end()
 	}
 	if s.failed != nil {
 		return nil, s.failed
@@ -94,7 +94,7 @@ func (c *computation) request() (sandbox.Request, error) {
 		file := sandbox.InputFile{Path: in.Path, Size: in.Length, Content: emptyFile{}}
 		switch has := c.bundle.inputs[i]; {
 		case has.pieces != nil:
-			p := &pieces{run: c.run, in: in, list: has.pieces}
+			p := &pieces{run: c.run, in: in, list: has.pieces, early: map[int64]*early{}}
 			c.pieces = append(c.pieces, p)
 			file.Content, file.Piece = nil, p.piece
 		case has.whole != nil:
