@@ -53,16 +53,26 @@ func (s *fakeSandbox) Run(ctx context.Context, q sandbox.Request, onProgress fun
 		return sandbox.Outcome{}, fmt.Errorf("sandbox: %w", context.Cause(ctx))
 	case <-time.After(d):
 	}
-	return s.outcome(q)
+	return s.outcome(ctx, q)
 }
 
-func (s *fakeSandbox) outcome(q sandbox.Request) (sandbox.Outcome, error) {
+func (s *fakeSandbox) outcome(ctx context.Context, q sandbox.Request) (sandbox.Outcome, error) {
 	text := ""
 	switch q.Args[0] {
 	case "say":
 		text = strings.Join(q.Args[2:], " ")
 	case "read":
+		ctx, cancel := context.WithCancel(ctx)
+		defer cancel()
 		for _, in := range q.Inputs {
+			if in.Piece != nil {
+				b := make([]byte, in.Size)
+				if err := in.Piece(ctx, 0, b); err != nil {
+					return sandbox.Outcome{}, fmt.Errorf("%w: %w", sandbox.ErrInput, err)
+				}
+				text += in.Path + "=" + string(b) + ";"
+				continue
+			}
 			b, err := io.ReadAll(io.NewSectionReader(in.Content, 0, in.Size+1))
 			if err != nil || int64(len(b)) != in.Size {
 				return sandbox.Outcome{}, fmt.Errorf("%w: %s", sandbox.ErrInput, in.Path)

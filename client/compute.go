@@ -33,7 +33,8 @@ type computation struct {
 	task   *task.Task
 	bundle *bundle
 	gauge  *gauge
-	text   string // how it ended, for people
+	pieces []*pieces // its inputs that are read in pieces
+	text   string    // how it ended, for people
 }
 
 // compute runs the task and makes its report, with large outputs on the disk.
@@ -46,6 +47,9 @@ func (c *computation) compute(ctx context.Context) (*journal.Result, error) {
 	defer s.discard()
 	q.Output = s.next
 	o, err := c.run.cfg.Sandbox.Run(ctx, q, c.gauge.set)
+	for _, p := range c.pieces {
+		p.end()
+	}
 	if s.failed != nil {
 		return nil, s.failed
 	}
@@ -85,12 +89,18 @@ func (c *computation) request() (sandbox.Request, error) {
 	}
 	t := c.task
 	q := sandbox.Request{Module: module, Meter: t.Meter, Args: t.Args, Limits: t.Limits, Seed: t.Seed}
-	for i, in := range t.Inputs {
-		var content io.ReaderAt = emptyFile{}
-		if f := c.bundle.inputs[i]; f != nil {
-			content = f
+	for i := range t.Inputs {
+		in := &t.Inputs[i]
+		file := sandbox.InputFile{Path: in.Path, Size: in.Length, Content: emptyFile{}}
+		switch has := c.bundle.inputs[i]; {
+		case has.pieces != nil:
+			p := &pieces{run: c.run, in: in, list: has.pieces, early: map[int64]*early{}}
+			c.pieces = append(c.pieces, p)
+			file.Content, file.Piece = nil, p.piece
+		case has.whole != nil:
+			file.Content = has.whole
 		}
-		q.Inputs = append(q.Inputs, sandbox.InputFile{Path: in.Path, Size: in.Length, Content: content})
+		q.Inputs = append(q.Inputs, file)
 	}
 	return q, nil
 }
@@ -124,6 +134,10 @@ func (r *run) computed(ctx context.Context, h *held, result *journal.Result, tex
 	case errors.Is(err, errDisk):
 		h.stage = plan.StageReady
 		r.inTrouble(err)
+		return nil
+	case errors.Is(err, sandbox.ErrInput) && retry(h, err):
+		h.release()
+		h.stage = plan.StageAccepted
 		return nil
 	}
 	return r.fail(h, failureOf(err), err.Error())

@@ -14,18 +14,24 @@ import (
 	"github.com/sheafgrid/sheaf/task"
 )
 
-// bundle is what a task needs to run, verified and kept in the cache until it
+// bundle is what a task needs to begin, verified and kept in the cache until it
 // is closed.
 type bundle struct {
 	program *cached
-	inputs  []*cached // in the order of the task's ranges; nil for empty ones
+	inputs  []input // in the order of the task's ranges
+}
+
+// input is a range that a task reads: neither for an empty one.
+type input struct {
+	whole  *cached
+	pieces task.PieceList // of one that is fetched as the program reads it
 }
 
 // Close gives the files back.
 func (b *bundle) Close() {
-	for _, f := range append([]*cached{b.program}, b.inputs...) {
-		if f != nil {
-			_ = f.Close() // it was only read
+	for _, f := range append([]input{{whole: b.program}}, b.inputs...) {
+		if f.whole != nil {
+			_ = f.whole.Close() // it was only read
 		}
 	}
 }
@@ -64,7 +70,8 @@ func (r *run) pin(v *protocol.Signed) error {
 	return err
 }
 
-// gather gets the program and the inputs of a task.
+// gather gets the program and the inputs of a task: all of the small ones, and
+// of those that are read in pieces the list.
 func (r *run) gather(ctx context.Context, t *task.Task) (_ *bundle, err error) {
 	b := &bundle{}
 	defer func() {
@@ -78,25 +85,34 @@ func (r *run) gather(ctx context.Context, t *task.Task) (_ *bundle, err error) {
 	if err != nil {
 		return nil, fmt.Errorf("program %s: %w", t.Program.Short(), err)
 	}
-	for _, in := range t.Inputs {
-		var f *cached
-		if in.Length > 0 {
-			f, err = r.cache.take(ctx, in.Digest, in.Length, func(w io.Writer) error {
-				return r.remote.Download(ctx, in.Blob, in.Offset, in.Length, w)
-			})
-		} else if in.Digest != task.EmptyDigest {
-			err = fmt.Errorf("it is empty, and %w", errMismatch)
-		}
-		if err == nil && f != nil && f.size != in.Length {
-			_ = f.Close()
-			err = fmt.Errorf("it has %d bytes, %d were announced: it %w", f.size, in.Length, errMismatch)
-		}
+	for i := range t.Inputs {
+		in, err := r.gatherInput(ctx, &t.Inputs[i])
 		if err != nil {
-			return nil, fmt.Errorf("input %q: %w", in.Path, err)
+			return nil, fmt.Errorf("input %q: %w", t.Inputs[i].Path, err)
 		}
-		b.inputs = append(b.inputs, f)
+		b.inputs = append(b.inputs, in)
 	}
 	return b, nil
+}
+
+func (r *run) gatherInput(ctx context.Context, in *task.InputRange) (input, error) {
+	switch {
+	case !in.Pieces.IsZero():
+		list, err := r.pieceList(ctx, in)
+		return input{pieces: list}, err
+	case in.Length == 0 && in.Digest != task.EmptyDigest:
+		return input{}, fmt.Errorf("it is empty, and %w", errMismatch)
+	case in.Length == 0:
+		return input{}, nil
+	}
+	f, err := r.cache.take(ctx, in.Digest, in.Length, func(w io.Writer) error {
+		return r.remote.Download(ctx, in.Blob, in.Offset, in.Length, w)
+	})
+	if err == nil && f.size != in.Length {
+		_ = f.Close()
+		err = fmt.Errorf("it has %d bytes, %d were announced: it %w", f.size, in.Length, errMismatch)
+	}
+	return input{whole: f}, err
 }
 
 // fetched takes the end of a fetch.
@@ -105,7 +121,8 @@ func (r *run) fetched(ctx context.Context, h *held, b *bundle, err error) error 
 	h.stop()
 	h.stop = nil
 	if err == nil {
-		h.bundle, h.retries, h.retryAt = b, 0, time.Time{}
+		// Retries go on counting: a part that is read in pieces may still fail.
+		h.bundle, h.retryAt = b, time.Time{}
 		if !h.stopping {
 			h.stage = plan.StageReady
 			return nil

@@ -50,6 +50,9 @@ func vetInputs(inputs []task.InputRange) error {
 		if in.Offset < 0 || in.Length < 0 || in.Offset > task.MaxInputSize || in.Length > task.MaxInputSize-in.Offset {
 			return fmt.Errorf("input %.80q: %d bytes from byte %d cannot be", in.Path, in.Length, in.Offset)
 		}
+		if !in.Pieces.IsZero() && (in.Offset != 0 || in.Length == 0 || in.Digest != in.Blob) {
+			return fmt.Errorf("input %.80q has pieces, and is not a whole blob", in.Path)
+		}
 		if total += in.Length; total > sandbox.MaxInputBytes {
 			return fmt.Errorf("inputs of more than %d bytes", sandbox.MaxInputBytes)
 		}

@@ -85,28 +85,28 @@ func (l localFile) reopen() (*os.File, error) {
 	return f, nil
 }
 
-// fileBlob hashes a file of limit bytes at most, in one pass.
-func fileBlob(ctx context.Context, what, path string, limit int64) (Blob, error) {
+// fileBlob hashes a file of limit bytes at most, and its pieces, in one pass.
+func fileBlob(ctx context.Context, what, path string, limit int64) (Blob, task.PieceList, error) {
 	f, local, err := openLocal(path)
 	if err != nil {
-		return Blob{}, err
+		return Blob{}, nil, err
 	}
 	defer f.Close()
 	if local.size > limit {
-		return Blob{}, fmt.Errorf("it has %d bytes, and all inputs of a task together may have %d, as volunteers hold them in memory; "+
+		return Blob{}, nil, fmt.Errorf("it has %d bytes, and all inputs of a task together may have %d, as volunteers hold them in memory; "+
 			"cut it into pieces, or split by its lines", local.size, maxTaskInputs)
 	}
-	sum := sha256.New()
-	n, err := io.CopyBuffer(sum, io.LimitReader(reading(ctx, f), local.size+1), make([]byte, copyBuffer))
+	sum, pieces := sha256.New(), task.PieceLister{}
+	n, err := io.CopyBuffer(io.MultiWriter(sum, &pieces), io.LimitReader(reading(ctx, f), local.size+1), make([]byte, copyBuffer))
 	if err != nil {
-		return Blob{}, err
+		return Blob{}, nil, err
 	}
 	if n != local.size {
-		return Blob{}, fmt.Errorf("%w: it had %d bytes at first", ErrFileChanged, local.size)
+		return Blob{}, nil, fmt.Errorf("%w: it had %d bytes at first", ErrFileChanged, local.size)
 	}
 	return Blob{Digest: task.Digest(sum.Sum(nil)), Size: n, What: what, File: path, open: func(context.Context) (io.ReadCloser, error) {
 		return local.reopen()
-	}}, nil
+	}}, pieces.List(), nil
 }
 
 // lineBlobs cuts a file by lines in one pass. Its pages are not kept: a job may

@@ -117,13 +117,19 @@ func (f *JobFile) planInputs(ctx context.Context, p *Plan) error {
 	}
 	for i, in := range f.Inputs {
 		key := fmt.Sprintf("inputs[%d]", i)
-		blob, err := fileBlob(ctx, "input "+in.File, f.local(in.File), left)
+		blob, pieces, err := fileBlob(ctx, "input "+in.File, f.local(in.File), left)
 		if err != nil {
 			return f.fileError(key, in.File, err)
 		}
 		left -= blob.Size
 		p.add(blob)
-		p.Spec.Inputs = append(p.Spec.Inputs, task.Input{Path: in.Path, Blob: blob.Digest, Size: blob.Size})
+		input := task.Input{Path: in.Path, Blob: blob.Digest, Size: blob.Size}
+		if blob.Size >= task.PiecesFrom {
+			list := memoryBlob("list of the pieces of "+in.File, "", pieces)
+			p.add(list)
+			input.Pieces = list.Digest
+		}
+		p.Spec.Inputs = append(p.Spec.Inputs, input)
 	}
 	return nil
 }

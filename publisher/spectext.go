@@ -22,9 +22,10 @@ type SpecText struct {
 
 // InputText is a task.Input.
 type InputText struct {
-	Path string      `json:"path"`
-	Blob task.Digest `json:"blob"`
-	Size int64       `json:"size"`
+	Path   string      `json:"path"`
+	Blob   task.Digest `json:"blob"`
+	Size   int64       `json:"size"`
+	Pieces task.Digest `json:"pieces,omitzero"`
 }
 
 // SplitText is a task.Split: only what its kind needs is there.

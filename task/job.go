@@ -53,9 +53,10 @@ type JobSpec struct {
 
 // Input is a file that every task of a job finds at /in/Path.
 type Input struct {
-	Path string `msgpack:"p"`
-	Blob Digest `msgpack:"b"`
-	Size int64  `msgpack:"z"`
+	Path   string `msgpack:"p"`
+	Blob   Digest `msgpack:"b"`
+	Size   int64  `msgpack:"z"`
+	Pieces Digest `msgpack:"c,omitempty"` // of its PieceList, which is a blob; zero: tasks fetch it whole
 }
 
 // Check says how results are checked: each task is computed by Replicate
@@ -151,6 +152,9 @@ func (s *JobSpec) validateInputs() error {
 		}
 		if in.Blob.IsZero() {
 			return refuse("inputs[%d] %q: no digest", i, in.Path)
+		}
+		if !in.Pieces.IsZero() && in.Size == 0 {
+			return refuse("inputs[%d] %q: it is empty, and has no pieces to list", i, in.Path)
 		}
 		seen = append(seen, in.Path)
 	}

@@ -236,7 +236,7 @@ func (s *JobSpec) Task(job JobID, level uint8, i uint64, page []byte) (Task, err
 	t.Program, t.Meter, t.Limits = s.Program, s.Meter, s.Limits
 	t.Args = expandArgs(s.Args, func(b []byte, name string) []byte { return s.Split.value(b, name, i) })
 	for _, in := range s.Inputs {
-		t.Inputs = append(t.Inputs, InputRange{Path: in.Path, Blob: in.Blob, Length: in.Size, Digest: in.Blob})
+		t.Inputs = append(t.Inputs, InputRange{Path: in.Path, Blob: in.Blob, Length: in.Size, Digest: in.Blob, Pieces: in.Pieces})
 	}
 	if s.Split.Kind == SplitLines {
 		r, err := lineRange(&s.Split.Lines, i, page)

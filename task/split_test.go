@@ -207,6 +207,11 @@ func TestTaskSumIsFrozen(t *testing.T) {
 	if got := k.Sum().String(); got != want {
 		t.Errorf("checksum %s, want %s", got, want)
 	}
+	k.Inputs[0].Pieces = task.Sum([]byte("pieces"))
+	const second = "2138353bc637bf608ee178f3d790fb7c39f09fd8ee94f6b51ee5cab42d683910"
+	if got := k.Sum().String(); got != second {
+		t.Errorf("checksum with a list of pieces %s, want %s", got, second)
+	}
 }
 
 func TestTaskSumCoversEverything(t *testing.T) {
@@ -226,6 +231,7 @@ func TestTaskSumCoversEverything(t *testing.T) {
 		"path":              func(k *task.Task) { k.Inputs[0].Path = "q" }, "blob": func(k *task.Task) { k.Inputs[0].Blob[0]++ },
 		"offset": func(k *task.Task) { k.Inputs[0].Offset++ }, "length": func(k *task.Task) { k.Inputs[0].Length++ },
 		"range digest": func(k *task.Task) { k.Inputs[0].Digest[0]++ }, "no input": func(k *task.Task) { k.Inputs = nil },
+		"pieces": func(k *task.Task) { k.Inputs[0].Pieces = task.Digest{1} }, "other pieces": func(k *task.Task) { k.Inputs[0].Pieces = task.Digest{2} },
 		"work": func(k *task.Task) { k.Limits.Work++ }, "memory": func(k *task.Task) { k.Limits.Memory++ },
 		"output": func(k *task.Task) { k.Limits.Output++ }, "wall": func(k *task.Task) { k.Limits.Wall++ },
 		"deadline": func(k *task.Task) { k.Limits.Deadline++ },

@@ -1,6 +1,9 @@
 package task
 
-import "encoding/binary"
+import (
+	"encoding/binary"
+	"slices"
+)
 
 // Task is one piece of a job, whole: with it and the blobs that it names, any
 // machine computes the same result.
@@ -22,13 +25,19 @@ type InputRange struct {
 	Blob   Digest `msgpack:"b"`
 	Offset int64  `msgpack:"o"`
 	Length int64  `msgpack:"z"`
-	Digest Digest `msgpack:"d"` // of the part's own bytes
+	Digest Digest `msgpack:"d"`           // of the part's own bytes
+	Pieces Digest `msgpack:"c,omitempty"` // of the whole blob's PieceList; zero: the part is fetched whole
 }
 
 // Sum is the task's checksum: it covers everything that decides its result
 // (T1). The coordinator and the client each compute it; a result names it.
 func (t *Task) Sum() Digest {
-	b := append(make([]byte, 0, 256), "sheaf task 1\n"...)
+	pieces := slices.ContainsFunc(t.Inputs, func(in InputRange) bool { return !in.Pieces.IsZero() })
+	first := "sheaf task 1\n"
+	if pieces {
+		first = "sheaf task 2\n"
+	}
+	b := append(make([]byte, 0, 256), first...)
 	b = append(b, t.Job[:]...)
 	b = append(b, t.Level)
 	b = binary.AppendUvarint(b, t.Index)
@@ -45,6 +54,9 @@ func (t *Task) Sum() Digest {
 		b = binary.AppendUvarint(b, uint64(in.Offset))
 		b = binary.AppendUvarint(b, uint64(in.Length))
 		b = append(b, in.Digest[:]...)
+		if pieces {
+			b = append(b, in.Pieces[:]...)
+		}
 	}
 	b = binary.AppendUvarint(b, t.Limits.Work)
 	b = binary.AppendUvarint(b, t.Limits.Memory)

@@ -72,6 +72,11 @@ func encodeRequest(r *Request, e Engine) []byte {
 	for _, in := range r.Inputs {
 		b = appendText(b, in.Path)
 		b = binary.AppendUvarint(b, uint64(in.Size))
+		pieces := byte(0)
+		if in.pieced() {
+			pieces = 1
+		}
+		b = append(b, pieces)
 	}
 	return b
 }
@@ -91,7 +96,7 @@ func decodeRequest(payload []byte) (r Request, e Engine, moduleSize int, err err
 		r.Args = append(r.Args, f.text())
 	}
 	for range f.below(MaxInputs) {
-		in := InputFile{Path: f.text(), Size: int64(f.below(uint64(MaxInputBytes)))}
+		in := InputFile{Path: f.text(), Size: int64(f.below(uint64(MaxInputBytes))), inPieces: f.below(1) == 1}
 		if f.bad {
 			break
 		}
@@ -101,6 +106,31 @@ func decodeRequest(payload []byte) (r Request, e Engine, moduleSize int, err err
 		return Request{}, 0, 0, fmt.Errorf("request cut short or out of range")
 	}
 	return r, e, moduleSize, r.check()
+}
+
+// need names a piece that the program reads: which input's, and which.
+type need struct {
+	input int
+	piece int64
+}
+
+func encodeNeed(n need) []byte {
+	b := binary.AppendUvarint(newFrame(2*binary.MaxVarintLen64), uint64(n.input))
+	return binary.AppendUvarint(b, uint64(n.piece))
+}
+
+// decodeNeed reads the payload of a need, which must be of one of the inputs
+// that are read in pieces.
+func decodeNeed(payload []byte, inputs []InputFile) (need, error) {
+	f := &fields{b: payload}
+	n := need{int(f.below(MaxInputs)), int64(f.below(uint64(MaxInputBytes)))}
+	switch {
+	case !f.done():
+		return need{}, fmt.Errorf("need cut short or out of range")
+	case n.input >= len(inputs) || !inputs[n.input].pieced() || n.piece >= task.Pieces(inputs[n.input].Size):
+		return need{}, fmt.Errorf("need of piece %d of input %d, which has none", n.piece, n.input)
+	}
+	return n, nil
 }
 
 // encodeOutcome makes the frame of an outcome, whose contents follow it.

@@ -17,6 +17,9 @@ func prepare(cmd *exec.Cmd) {
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
 }
 
+// widen leaves a pipe as the system makes it.
+func widen(*os.File) {}
+
 // killGroup kills a child process and whatever it may have started. The
 // process must not have been waited for.
 func killGroup(p *os.Process) error {

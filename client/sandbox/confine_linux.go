@@ -11,6 +11,8 @@ import (
 	"unsafe"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/sheafgrid/sheaf/task"
 )
 
 // prepare sets what a child process gets from its birth: a session of its own,
@@ -18,6 +20,15 @@ import (
 func prepare(cmd *exec.Cmd) {
 	cmd.Dir = "/"
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true, Pdeathsig: syscall.SIGKILL}
+}
+
+// widen lets a pipe hold a piece of an input: the child, which runs when nothing
+// else wants to, is then woken once or twice for each, not sixteen times. Where the
+// system gives no more room, it goes on with what it has.
+func widen(pipe *os.File) {
+	if c, err := pipe.SyscallConn(); err == nil {
+		_ = c.Control(func(fd uintptr) { _, _ = unix.FcntlInt(fd, unix.F_SETPIPE_SZ, task.PieceSize) })
+	}
 }
 
 // killGroup kills a child process and whatever it may have started. The

@@ -14,9 +14,10 @@
 //   - Once Run has returned, the child process is gone.
 //
 // Run owns the goroutines that it starts: one that waits for the child, one
-// that sends it the request, and one that keeps the end of its standard error.
-// The child runs ChildMain in the same binary; there a heartbeat and a watcher
-// of the parent run beside the program.
+// that sends it the request, one that gives it the pieces of inputs that the
+// program reads, and one that keeps the end of its standard error. The child
+// runs ChildMain in the same binary; there a heartbeat and a watcher of the
+// parent, which takes pieces too, run beside the program.
 //
 // It never gives a program a file, a socket, a clock or an environment of the
 // host, never uses an engine's own interruption (it slows hot loops eightfold;

@@ -5,11 +5,15 @@ import (
 	"errors"
 	"fmt"
 	"io"
+
+	"github.com/sheafgrid/sheaf/task"
 )
 
 // Parent and child talk in frames: a byte for the kind, four for the length
 // (the highest first), then so many bytes. Behind the frame of a request come
-// the bytes of the module and of the inputs, bare, as long as it said.
+// the bytes of the module and of the inputs, bare, as long as it said. Of an
+// input that is read in pieces none come there: the child asks for a piece when
+// the program first reads it, for one at a time and for each once.
 type frameKind byte
 
 const (
@@ -18,6 +22,8 @@ const (
 	frameOutcome  frameKind = 'O' // how the program ended; contents follow
 	frameContent  frameKind = 'C' // bytes of the outputs, one output after the other
 	frameFailure  frameKind = 'F' // why there is no outcome
+	frameNeed     frameKind = 'N' // child to parent: the program reads a piece that it lacks
+	framePiece    frameKind = 'I' // parent to child: the piece that it asked for last
 )
 
 const frameHead = 5
@@ -39,6 +45,10 @@ func maxFrame(k frameKind) uint32 {
 		return 64 << 10
 	case frameFailure:
 		return 1 + maxFailureText
+	case frameNeed:
+		return 2 * binary.MaxVarintLen64
+	case framePiece:
+		return task.PieceSize
 	}
 	return 0
 }

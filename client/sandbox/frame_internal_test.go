@@ -15,7 +15,7 @@ import (
 func someRequest() *Request {
 	return &Request{
 		Module: []byte("module"), Meter: 3, Args: []string{"", "two"}, Seed: math.MaxUint64,
-		Inputs: []InputFile{{Path: "a/b", Size: 7}, {Path: "c"}},
+		Inputs: []InputFile{{Path: "a/b", Size: 7}, {Path: "c"}, {Path: "d", Size: 1 << 30, inPieces: true}},
 		Limits: task.Limits{Work: 1, Memory: task.MaxMemory, Output: task.MaxOutput, Wall: task.MaxDeadline},
 	}
 }
@@ -78,6 +78,54 @@ func FuzzRequest(f *testing.F) {
 	})
 }
 
+// Whatever a child asks for is a piece of an input that has pieces, or refused.
+func FuzzNeed(f *testing.F) {
+	inputs := []InputFile{{Path: "whole", Size: 9}, {Path: "pieces", Size: 3*task.PieceSize + 1, inPieces: true}, {Path: "empty", inPieces: true}}
+	for _, n := range []need{{1, 3}, {1, 4}, {0, 0}, {2, 0}, {3, 0}} {
+		f.Add(encodeNeed(n)[frameHead:])
+	}
+	f.Fuzz(func(t *testing.T, b []byte) {
+		n, err := decodeNeed(b, inputs)
+		if err != nil {
+			return
+		}
+		if n.input != 1 || n.piece < 0 || n.piece > 3 {
+			t.Errorf("accepted %+v", n)
+		}
+		if again, err := decodeNeed(encodeNeed(n)[frameHead:], inputs); err != nil || again != n {
+			t.Errorf("%+v became %+v, %v", n, again, err)
+		}
+		if frame := encodeNeed(n); len(frame) > frameHead+int(maxFrame(frameNeed)) {
+			t.Errorf("a frame of %d bytes", len(frame))
+		}
+	})
+}
+
+// Whatever a parent sends, a child takes the one piece that it asked for, to
+// where it belongs, or nothing.
+func FuzzPiece(f *testing.F) {
+	f.Add(framed(framePiece, []byte("piece")), true)
+	f.Add(framed(framePiece, []byte("piece")), false)
+	f.Add(framed(framePiece, []byte("longer piece")), true)
+	f.Add(framed(frameRequest, nil), true)
+	f.Fuzz(func(t *testing.T, b []byte, asked bool) {
+		content := []byte("..........")
+		s := newSupply(nil)
+		if asked {
+			s.wanted <- content[3:8]
+		}
+		var buffer []byte
+		err := s.take(bytes.NewReader(b), &buffer)
+		came := err == nil
+		if came && (!asked || !bytes.Equal(content[3:8], b[frameHead:frameHead+5]) || frameKind(b[0]) != framePiece) {
+			t.Errorf("took %q, asked: %v", b, asked)
+		}
+		if !came && string(content) != ".........." || string(content[:3])+string(content[8:]) != "....." {
+			t.Errorf("%v: the content became %q", err, content)
+		}
+	})
+}
+
 // Whatever a child sends, the parent gets an outcome within the limits, or an
 // error.
 func FuzzReplies(f *testing.F) {
@@ -85,10 +133,13 @@ func FuzzReplies(f *testing.F) {
 	whole = append(whole, framed(frameOutcome, encodeOutcome(someOutcome())[frameHead:])...)
 	whole = append(whole, framed(frameContent, []byte("abc"))...)
 	whole = append(whole, framed(frameContent, []byte("x"))...)
+	pieced := []InputFile{{Path: "whole", Size: 9}, {Path: "pieces", Size: 3*task.PieceSize + 1, inPieces: true}}
 	f.Add(whole)
+	f.Add(append(framed(frameNeed, encodeNeed(need{1, 3})[frameHead:]), whole...))
 	f.Add(framed(frameFailure, []byte("\x02bad")))
 	f.Fuzz(func(t *testing.T, b []byte) {
-		o, err := receiveOutcome(bytes.NewReader(b), &Request{Limits: someLimits}, nil)
+		q := &Request{Limits: someLimits, Inputs: pieced}
+		o, err := receiveOutcome(bytes.NewReader(b), q, newFeed(q), nil)
 		if err != nil {
 			return
 		}

@@ -76,6 +76,10 @@ var fakes = map[string]func(){
 		answer(Outcome{Outputs: list("stdout", 2)})
 		say(framed(frameContent, []byte("x")))
 	},
+	"a piece":          func() { say(framed(framePiece, []byte("x"))) },
+	"needs nothing":    func() { say(framed(frameNeed, encodeNeed(need{0, 0})[frameHead:])) },
+	"odd need":         func() { say(framed(frameNeed, []byte{0})) },
+	"long need":        func() { say(framed(frameNeed, make([]byte, 21))) },
 	"odd progress":     func() { say(framed(frameProgress, make([]byte, 15))) },
 	"negative time":    func() { say(framed(frameProgress, bytes.Repeat([]byte{0xff}, 16))) },
 	"unknown failure":  func() { say(framed(frameFailure, []byte{99})) },

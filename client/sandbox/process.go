@@ -39,6 +39,7 @@ func startProcess(command []string) (*process, error) {
 	if err != nil {
 		return nil, err
 	}
+	widen(requests)
 	replies, stdout, err := os.Pipe()
 	if err != nil {
 		return nil, errors.Join(err, stdin.Close(), requests.Close())

@@ -141,7 +141,7 @@ func TestARequestThatNeverComes(t *testing.T) {
 			t.Fatal(err)
 		}
 		_ = p.requests.Close()
-		if _, err := receiveOutcome(p.replies, &Request{}, nil); !errors.Is(err, ErrEngine) && !errors.Is(err, ErrBadRequest) {
+		if _, err := receiveOutcome(p.replies, &Request{}, newFeed(&Request{}), nil); !errors.Is(err, ErrEngine) && !errors.Is(err, ErrBadRequest) {
 			t.Errorf("%s: got %v", name, err)
 		}
 		p.end()

@@ -14,7 +14,7 @@ var errEnded = errors.New("no answer came")
 
 // receiveOutcome reads the child's answer. Errors wrap errEnded, ErrBadReply,
 // what the child says, or what an output's writer says.
-func receiveOutcome(replies io.Reader, q *Request, onProgress func(Progress)) (Outcome, error) {
+func receiveOutcome(replies io.Reader, q *Request, feed *feed, onProgress func(Progress)) (Outcome, error) {
 	var buffer []byte
 	for {
 		kind, payload, err := readReply(replies, &buffer)
@@ -29,6 +29,14 @@ func receiveOutcome(replies io.Reader, q *Request, onProgress func(Progress)) (O
 			}
 			if onProgress != nil {
 				onProgress(p)
+			}
+		case frameNeed:
+			n, err := decodeNeed(payload, q.Inputs)
+			if err == nil {
+				err = feed.ask(n)
+			}
+			if err != nil {
+				return Outcome{}, fmt.Errorf("%w: %w", ErrBadReply, err)
 			}
 		case frameFailure:
 			failure, malformed := decodeFailure(payload)
@@ -102,8 +110,8 @@ func (k *kept) Write(b []byte) (int, error) {
 func readReply(replies io.Reader, buffer *[]byte) (frameKind, []byte, error) {
 	kind, payload, err := readFrame(replies, buffer)
 	switch {
-	case err == nil && kind == frameRequest:
-		return 0, nil, fmt.Errorf("%w: a request came back", ErrBadReply)
+	case err == nil && (kind == frameRequest || kind == framePiece):
+		return 0, nil, fmt.Errorf("%w: frame %q came back", ErrBadReply, byte(kind))
 	case err == nil:
 		return kind, payload, nil
 	case errors.Is(err, errFrame):

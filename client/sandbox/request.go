@@ -1,6 +1,7 @@
 package sandbox
 
 import (
+	"context"
 	"fmt"
 	"io"
 
@@ -38,13 +39,33 @@ type Request struct {
 	Output func(name string, size int64) (io.Writer, error)
 }
 
-// InputFile is a file that the program finds at /in/Path. It is read once,
-// from its beginning to Size. When an attempt is cancelled, one read may still
-// be under way after Run has returned.
+// InputFile is a file that the program finds at /in/Path. Its Content is read
+// once, from its beginning to Size, before the program begins. When an attempt
+// is cancelled, one read may still be under way after Run has returned.
 type InputFile struct {
 	Path    string
 	Size    int64 // bytes
 	Content io.ReaderAt
+
+	// Piece, where it is not nil, takes Content's place. It is called when the
+	// program first reads a byte of piece n, which is b's length from
+	// n·task.PieceSize on, and fills b. The program stands still meanwhile, and
+	// its limit on time with it, so it may wait for a network. It is called
+	// once for each piece, one piece at a time, never after Run has returned,
+	// and must return when ctx ends. Its error ends the attempt as ErrInput:
+	// the program hears of none.
+	Piece func(ctx context.Context, n int64, b []byte) error
+
+	inPieces bool // in the child: it is read in pieces
+}
+
+// pieced reports whether the file is read in pieces.
+func (f *InputFile) pieced() bool { return f.Piece != nil || f.inPieces }
+
+// piece is where piece n of the file begins, and how many bytes it has.
+func (f *InputFile) piece(n int64) (from, size int64) {
+	from = n * task.PieceSize
+	return from, min(task.PieceSize, f.Size-from)
 }
 
 // check refuses what breaks a bound. The paths are checked where the files are
@@ -114,11 +135,16 @@ func (r *Request) inputBytes() uint64 {
 	return n
 }
 
-// config is what the program will see, given its inputs' contents.
-func (r *Request) config(contents [][]byte) wasi.Config {
+// config is what the program will see, given its inputs' contents, which may
+// come in pieces.
+func (r *Request) config(contents [][]byte, pieces *supply) wasi.Config {
 	c := wasi.Config{Args: r.Args, Output: r.Limits.Output, Seed: r.Seed}
-	for i, in := range r.Inputs {
-		c.Inputs = append(c.Inputs, wasi.Input{Path: in.Path, Content: contents[i]})
+	for i := range r.Inputs {
+		in := wasi.Input{Path: r.Inputs[i].Path, Content: contents[i]}
+		if r.Inputs[i].pieced() {
+			in.Await = pieces.await(i, &r.Inputs[i], contents[i])
+		}
+		c.Inputs = append(c.Inputs, in)
 	}
 	return c
 }

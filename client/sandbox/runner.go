@@ -27,9 +27,10 @@ func (r Runner) Run(ctx context.Context, q Request, onProgress func(Progress)) (
 	if err := q.check(); err != nil {
 		return Outcome{}, err
 	}
-	wall := time.Duration(q.Limits.Wall) * time.Millisecond
-	ctx, cancel := context.WithTimeoutCause(ctx, wall, ErrWallLimit)
-	defer cancel()
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	wall := startWall(time.Duration(q.Limits.Wall)*time.Millisecond, func() { cancel(ErrWallLimit) })
+	defer wall.end()
 	if ctx.Err() != nil {
 		return Outcome{}, fmt.Errorf("sandbox: %w", context.Cause(ctx))
 	}
@@ -42,12 +43,19 @@ func (r Runner) Run(ctx context.Context, q Request, onProgress func(Progress)) (
 
 	sent := make(chan error, 1)
 	go func() { sent <- send(p, &q, r.Engine) }()
-	o, err := receiveOutcome(p.replies, &q, onProgress)
+	feeding, endFeed := context.WithCancel(ctx)
+	fed, feed := make(chan error, 1), newFeed(&q)
+	go func() { fed <- feed.run(feeding, p, wall) }()
+	o, err := receiveOutcome(p.replies, &q, feed, onProgress)
 	p.end()
-	var inputErr error
-	select {
-	case inputErr = <-sent:
-	case <-ctx.Done(): // an input may hang for as long as it likes
+	feed.end()
+	endFeed()
+	inputErr := <-fed
+	if !errors.Is(inputErr, ErrInput) {
+		select {
+		case inputErr = <-sent:
+		case <-ctx.Done(): // an input may hang for as long as it likes
+		}
 	}
 	switch {
 	case err == nil:
@@ -74,6 +82,9 @@ func send(p *process, q *Request, e Engine) error {
 		return err
 	}
 	for _, in := range q.Inputs {
+		if in.pieced() {
+			continue
+		}
 		content := &inputReader{r: io.NewSectionReader(in.Content, 0, in.Size)}
 		n, err := io.Copy(p.requests, content)
 		if content.err == nil && err == nil && n < in.Size {
@@ -81,13 +92,17 @@ func send(p *process, q *Request, e Engine) error {
 		}
 		if content.err != nil {
 			p.kill()
-			return fmt.Errorf("%w: %q, at byte %d: %w", ErrInput, in.Path, n, content.err)
+			return inputError(&in, n, content.err)
 		}
 		if err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+func inputError(in *InputFile, at int64, err error) error {
+	return fmt.Errorf("%w: %q, at byte %d: %w", ErrInput, in.Path, at, err)
 }
 
 // inputReader remembers that reading failed, which io.Copy does not tell from

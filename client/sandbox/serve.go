@@ -2,7 +2,6 @@ package sandbox
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -45,10 +44,14 @@ type replies struct {
 func (r *replies) send(k frameKind, frame []byte) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if k != frameProgress {
+	switch k {
+	case frameProgress:
+		if r.done {
+			return nil
+		}
+	case frameNeed:
+	default:
 		r.done = true
-	} else if r.done {
-		return nil
 	}
 	return writeFrame(r.w, k, frame)
 }
@@ -65,10 +68,10 @@ func serve(ctx context.Context, stdin io.Reader, replies *replies) error {
 	if err != nil {
 		return err
 	}
-	life := &heartbeat{replies: replies}
-	go watchParent(stdin)
+	life, pieces := &heartbeat{replies: replies}, newSupply(replies)
+	go pieces.run(stdin)
 	go life.run()
-	o, outputs, err := execute(ctx, r, engine, inputs, life)
+	o, outputs, err := execute(ctx, r, engine, inputs, pieces, life)
 	if err != nil {
 		return err
 	}
@@ -106,7 +109,10 @@ func receive(stdin io.Reader) (Request, Engine, [][]byte, error) {
 	_, err = io.ReadFull(stdin, r.Module)
 	contents := make([][]byte, len(r.Inputs))
 	for i := 0; i < len(contents) && err == nil; i++ {
-		contents[i] = make([]byte, r.Inputs[i].Size)
+		contents[i] = make([]byte, r.Inputs[i].Size) // of what is never touched the system gives no pages
+		if r.Inputs[i].pieced() {
+			continue
+		}
 		_, err = io.ReadFull(stdin, contents[i])
 	}
 	if err != nil {
@@ -116,8 +122,8 @@ func receive(stdin io.Reader) (Request, Engine, [][]byte, error) {
 }
 
 // execute does what the request asks for.
-func execute(ctx context.Context, r Request, e Engine, contents [][]byte, life *heartbeat) (Outcome, []wasi.Output, error) {
-	system, err := wasi.New(r.config(contents))
+func execute(ctx context.Context, r Request, e Engine, contents [][]byte, pieces *supply, life *heartbeat) (Outcome, []wasi.Output, error) {
+	system, err := wasi.New(r.config(contents, pieces))
 	if err != nil {
 		return Outcome{}, nil, fmt.Errorf("%w: %w", ErrBadRequest, err)
 	}
@@ -154,16 +160,6 @@ func (c contentWriter) Write(b []byte) (int, error) {
 		return 0, err
 	}
 	return len(b), nil
-}
-
-// watchParent ends the process when the parent is gone: it never sends
-// anything behind the request, so what comes is the end of the pipe.
-func watchParent(stdin io.Reader) {
-	_, err := stdin.Read(make([]byte, 1))
-	if !errors.Is(err, io.EOF) {
-		fmt.Fprintln(os.Stderr, "sandbox: unexpected on standard input:", err)
-	}
-	os.Exit(1)
 }
 
 // heartbeat gives signs of life: one when the program begins, and one each

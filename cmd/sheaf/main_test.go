@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"math/rand/v2"
 	"os"
 	"os/signal"
 	"path/filepath"
@@ -48,10 +49,18 @@ func TestScripts(t *testing.T) {
 				e.Setenv(fmt.Sprintf("P%d", i+1), fmt.Sprint(p))
 			}
 			e.Setenv("XDG_DATA_HOME", filepath.Join(e.WorkDir, "home"))
+			places, err := os.ReadFile("../../client/sandbox/testdata/places.wasm")
+			if err != nil {
+				return err
+			}
+			if err := os.WriteFile(filepath.Join(e.WorkDir, "places.wasm"), places, 0o644); err != nil {
+				return err
+			}
 			return os.CopyFS(filepath.Join(e.WorkDir, "examples"), examples.Files())
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"flip": flip, "cut": cut, "jobid": jobID, "resultroot": resultRoot, "accepted": accepted, "field": field, "appears": appears,
+			"fill": fill, "atmost": atMost,
 		},
 	})
 }
@@ -66,6 +75,39 @@ func flip(ts *testscript.TestScript, _ bool, args []string) {
 	ts.Check(err)
 	b[len(b)/2] ^= 1
 	ts.Check(os.WriteFile(path, b, 0o644))
+}
+
+// fill makes a file of so many bytes, always the same ones.
+func fill(ts *testscript.TestScript, _ bool, args []string) {
+	if len(args) != 2 {
+		ts.Fatalf("usage: fill FILE BYTES")
+	}
+	size, err := strconv.Atoi(args[1])
+	ts.Check(err)
+	b := make([]byte, size)
+	_, _ = rand.NewChaCha8([32]byte{}).Read(b)
+	ts.Check(os.MkdirAll(filepath.Dir(ts.MkAbs(args[0])), 0o755))
+	ts.Check(os.WriteFile(ts.MkAbs(args[0]), b, 0o644))
+}
+
+// atMost fails where the files of a folder have more bytes together.
+func atMost(ts *testscript.TestScript, _ bool, args []string) {
+	if len(args) != 2 {
+		ts.Fatalf("usage: atmost DIR BYTES")
+	}
+	most, err := strconv.ParseInt(args[1], 10, 64)
+	ts.Check(err)
+	files, err := os.ReadDir(ts.MkAbs(args[0]))
+	ts.Check(err)
+	size := int64(0)
+	for _, f := range files {
+		info, err := f.Info()
+		ts.Check(err)
+		size += info.Size()
+	}
+	if size == 0 || size > most {
+		ts.Fatalf("%d files of %s have %d bytes, want 1 to %d", len(files), args[0], size, most)
+	}
 }
 
 // jobID keeps the id of the job that the last command submitted, from its last

@@ -101,6 +101,7 @@ func (w *walker) job(ctx context.Context, n task.JobNumber) error {
 	}
 	for _, in := range spec.Inputs {
 		add(in.Blob, in.Size, what+"its input "+in.Path)
+		add(in.Pieces, task.PieceListSize(in.Size), what+"the list of the pieces of its input "+in.Path)
 	}
 	if spec.Split.Kind == task.SplitLines {
 		add(spec.Split.Lines.Blob, spec.Split.Lines.Size, what+"its file of lines")

@@ -1,6 +1,7 @@
 package coordinatortest_test
 
 import (
+	"errors"
 	"fmt"
 	"io/fs"
 	"net/http"
@@ -358,6 +359,14 @@ func TestSubmissionsAreChecked(t *testing.T) {
 		missing.Inputs = []task.Input{{Path: "data", Blob: task.Digest{1}, Size: 1}}
 		wrongSize := spec(t, 1, 1)
 		wrongSize.Inputs = []task.Input{{Path: "data", Blob: wrongSize.Program, Size: 1}}
+		wrongPieces := spec(t, 1, 1)
+		data, list := []byte("data"), task.Sum([]byte("date"))
+		if err := errors.Join(p.Upload(protocol.PathBlobs, data), p.Upload(protocol.PathBlobs, list[:])); err != nil {
+			t.Fatal(err)
+		}
+		wrongPieces.Inputs = []task.Input{{Path: "data", Blob: task.Sum(data), Size: int64(len(data)), Pieces: task.Sum(list[:])}}
+		noPieces := spec(t, 1, 1)
+		noPieces.Inputs = []task.Input{{Path: "data", Blob: task.Sum(data), Size: int64(len(data)), Pieces: task.Digest{1}}}
 		little := spec(t, 1, 1)
 		little.Limits.Memory = task.WasmPage
 		for name, c := range map[string]struct {
@@ -366,6 +375,8 @@ func TestSubmissionsAreChecked(t *testing.T) {
 		}{
 			"an input that was not uploaded": {submit(missing), protocol.CodeMissingBlob},
 			"an input of another size":       {submit(wrongSize), protocol.CodeInvalid},
+			"pieces of another input":        {submit(wrongPieces), protocol.CodeInvalid},
+			"pieces that were not uploaded":  {submit(noPieces), protocol.CodeMissingBlob},
 			"too little memory to start":     {submit(little), protocol.CodeInvalid},
 			"a program that is text":         {publish([]byte("#!/bin/sh\n")), protocol.CodeInvalid},
 			"an empty program":               {publish(nil), protocol.CodeInvalid},

@@ -38,13 +38,15 @@ func TestUnusedUploadsGo(t *testing.T) {
 		module := program(t)
 		p := c.NewPublisher(1, module)
 		unused, used, again := []byte("nobody's"), []byte("a job's"), []byte("put twice")
-		for _, b := range [][]byte{unused, used, again} {
+		digest := task.Sum(used)
+		pieces := digest[:]
+		for _, b := range [][]byte{unused, used, again, pieces} {
 			if err := p.Upload(protocol.PathBlobs, b); err != nil {
 				t.Fatal(err)
 			}
 		}
 		s := spec(t, 3, 1)
-		s.Inputs = []task.Input{{Path: "used", Blob: task.Sum(used), Size: int64(len(used))}}
+		s.Inputs = []task.Input{{Path: "used", Blob: task.Sum(used), Size: int64(len(used)), Pieces: task.Sum(pieces)}}
 		id := p.Submit(s)
 
 		later(t, c, 23*time.Hour)
@@ -56,6 +58,7 @@ func TestUnusedUploadsGo(t *testing.T) {
 		wantCopies(t, c, "an unused upload of 25 hours ago", unused, 0, 0)
 		wantCopies(t, c, "a blob that was put again 2 hours ago", again, 3, 0)
 		wantCopies(t, c, "a running job's input", used, 3, 0)
+		wantCopies(t, c, "the list of its pieces", pieces, 3, 0)
 		wantCopies(t, c, "a program", module, 3, 0)
 
 		// Whoever wants it now is told to upload it.
@@ -73,6 +76,7 @@ func TestUnusedUploadsGo(t *testing.T) {
 		wantCopies(t, c, "the input of a job that ended 23 hours ago", used, 3, 0)
 		later(t, c, 2*time.Hour)
 		wantCopies(t, c, "the input of a job that ended 25 hours ago", used, 0, 0)
+		wantCopies(t, c, "the list of its pieces, then", pieces, 0, 0)
 		wantCopies(t, c, "a program", module, 3, 0)
 	})
 }

@@ -95,7 +95,7 @@ func size(t *task.Task) int {
 		n += len(a) + 8
 	}
 	for i := range t.Inputs {
-		n += len(t.Inputs[i].Path) + 128
+		n += len(t.Inputs[i].Path) + 160
 	}
 	return n
 }

@@ -40,6 +40,9 @@ func (s *Server) prepareSubmit(ctx context.Context, e *protocol.Envelope, q stat
 		if err := s.checkInput(ctx, in.Path, in.Blob, in.Size); err != nil {
 			return nil, err
 		}
+		if err := s.checkPieces(ctx, in); err != nil {
+			return nil, err
+		}
 	}
 	var pages []task.Digest
 	if spec.Split.Kind == task.SplitLines {
@@ -62,6 +65,9 @@ func (s *Server) keepNamed(ctx context.Context, spec *task.JobSpec, pages []task
 	}
 	for _, in := range spec.Inputs {
 		named = append(named, in.Blob)
+		if !in.Pieces.IsZero() {
+			named = append(named, in.Pieces)
+		}
 	}
 	if l := &spec.Split.Lines; spec.Split.Kind == task.SplitLines {
 		named = append(named, l.Blob, l.Index)
@@ -104,6 +110,30 @@ func (s *Server) checkInput(ctx context.Context, path string, digest task.Digest
 	defer b.Close()
 	if b.Size() != size {
 		return protocol.Refuse(protocol.CodeInvalid, "input %s: the job says %d bytes, the blob has %d", path, size, b.Size())
+	}
+	return nil
+}
+
+// checkPieces reads an input once and compares it with the list of its pieces.
+// A list of another file would make each of the job's tasks fail.
+func (s *Server) checkPieces(ctx context.Context, in task.Input) error {
+	if in.Pieces.IsZero() {
+		return nil
+	}
+	list, err := s.cfg.Public.ReadAll(ctx, in.Pieces, maxIndexBytes)
+	if err != nil {
+		return blobRefusal("list of the pieces of input "+in.Path, in.Pieces, err)
+	}
+	file, err := s.cfg.Public.Open(ctx, in.Blob)
+	if err != nil {
+		return blobRefusal("input "+in.Path, in.Blob, err)
+	}
+	defer file.Close()
+	if err := publisher.CheckPieces(ctx, list, io.NewSectionReader(file, 0, file.Size()), in.Size); err != nil {
+		if e := protocol.AsError(err); e.Code != protocol.CodeInternal {
+			return e
+		}
+		return protocol.Refuse(protocol.CodeInvalid, "input %s does not fit the list of its pieces: %v", in.Path, err)
 	}
 	return nil
 }

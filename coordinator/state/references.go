@@ -32,6 +32,9 @@ func (s *State) InputDigests(n task.JobNumber, fn func(task.Digest)) {
 	spec := s.index.specs[n]
 	for _, in := range spec.Inputs {
 		fn(in.Blob)
+		if !in.Pieces.IsZero() {
+			fn(in.Pieces)
+		}
 	}
 	if spec.Split.Kind == task.SplitLines {
 		fn(spec.Split.Lines.Blob)

@@ -4,7 +4,9 @@
 # Needs clang 14 with wasi-libc, and wat2wasm.
 set -eu
 cd "$(dirname "$0")"
-clang-14 --target=wasm32-wasi --sysroot=/usr -O1 -Wall -Werror -Wl,--strip-all guest.c -o guest.wasm
+for f in guest places; do
+	clang-14 --target=wasm32-wasi --sysroot=/usr -O1 -Wall -Werror -Wl,--strip-all "$f.c" -o "$f.wasm"
+done
 for f in traps/*.wat bad/*.wat; do
 	wat2wasm "$f" -o "${f%.wat}.wasm"
 done

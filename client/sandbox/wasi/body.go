@@ -9,8 +9,9 @@ const chunkSize = 64 << 10
 // body is the content of a file or a stream. Chunks that were never written,
 // and what a chunk lacks at its end, read as zeros and take no memory.
 type body struct {
-	fixed  []byte   // of an input: all of it
-	chunks [][]byte // chunk i begins at i·chunkSize and has at most chunkSize bytes
+	fixed  []byte                // of an input: all of it
+	await  func(from, to uint64) // of an input whose bytes come as they are read
+	chunks [][]byte              // chunk i begins at i·chunkSize and has at most chunkSize bytes
 	size   uint64
 }
 
@@ -43,6 +44,9 @@ func (b *body) readAt(w []byte, offset uint64) int {
 	}
 	if uint64(len(w)) > b.size-offset {
 		w = w[:b.size-offset]
+	}
+	if b.await != nil && len(w) > 0 {
+		b.await(offset, offset+uint64(len(w)))
 	}
 	if b.fixed != nil {
 		return copy(w, b.fixed[offset:])

@@ -134,7 +134,7 @@ func (n *node) addInput(in Input, entries *int) error {
 		return fmt.Errorf("%w: more than %d files and folders", ErrBadInput, maxInputEntries)
 	}
 	file := newFile(name, n)
-	file.body = body{fixed: in.Content, size: uint64(len(in.Content))}
+	file.body = body{fixed: in.Content, await: in.Await, size: uint64(len(in.Content))}
 	n.link(file, name)
 	return nil
 }

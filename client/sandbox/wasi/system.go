@@ -17,6 +17,11 @@ var ErrBadInput = errors.New("input cannot be laid out")
 type Input struct {
 	Path    string
 	Content []byte // not copied, never written to
+
+	// Await, where it is not nil, is called before bytes from ≤ i < to of
+	// Content are read, and returns when they are there: a program never meets
+	// one that is missing.
+	Await func(from, to uint64)
 }
 
 // Config is everything that a program can observe.
