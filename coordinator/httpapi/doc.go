@@ -94,12 +94,13 @@ type Server struct {
 	mux      *http.ServeMux
 	verifier *verifier
 	shedder  *shedder
+	passing  chan struct{} // holds one for each request that is passed on to the leader
 	backups  chan struct{} // holds one for each snapshot that is being sent
 }
 
 // New makes a server; it is an http.Handler.
 func New(cfg Config) *Server {
-	s := &Server{cfg: cfg, mux: http.NewServeMux(), verifier: newVerifier(), shedder: newShedder(cfg.Patience, time.Now, rand.Int64N), backups: make(chan struct{}, maxSnapshots)}
+	s := &Server{cfg: cfg, mux: http.NewServeMux(), verifier: newVerifier(), shedder: newShedder(cfg.Patience, time.Now, rand.Int64N), passing: make(chan struct{}, maxPassing), backups: make(chan struct{}, maxSnapshots)}
 	s.mux.HandleFunc("POST "+protocol.PathRequests, s.serveRequest)
 	s.mux.HandleFunc("GET "+protocol.PathCluster, s.serveCluster)
 	s.mux.HandleFunc("GET "+protocol.PathNode, s.serveNode)

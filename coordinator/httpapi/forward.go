@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"io"
 	"net/http"
+	"time"
 
 	"github.com/sheafgrid/sheaf/coordinator/peers"
 	"github.com/sheafgrid/sheaf/internal/planted"
@@ -39,8 +40,28 @@ func (s *Server) fresh(pattern string, serve http.HandlerFunc) {
 	})
 }
 
-// forwardRequest passes a verified request on to the leader.
+// maxPassing is how many requests are on their way to the leader at once: no more
+// than the connections that are kept for them. One that is made for a single
+// request takes a millisecond of both nodes' CPU, and many hosts that come at once
+// to a node that does not lead took all of it.
+const maxPassing = 64
+
+// forwardRequest passes a verified request on to the leader, or sends it away when
+// it has waited too long for its turn.
 func (s *Server) forwardRequest(w http.ResponseWriter, r *http.Request, body []byte) {
+	patience := time.NewTimer(s.cfg.Patience)
+	defer patience.Stop()
+	select {
+	case s.passing <- struct{}{}:
+		defer func() { <-s.passing }()
+	case <-patience.C:
+		s.reply(w, nil, &protocol.Error{
+			Code: protocol.CodeOverloaded, Text: "too many requests wait here for the leader; send it to another coordinator, or again later", RetryMillis: 1000,
+		})
+		return
+	case <-r.Context().Done():
+		return
+	}
 	if !s.passOn(w, r, body) {
 		s.reply(w, nil, noLeader())
 	}
