@@ -92,8 +92,3 @@ func (s *State) noteChunk(stage task.StageID, c uint64) {
 	x.sealable.set(c, s.mayBeSealed(st, chunk))
 	s.noteStage(stage)
 }
-
-// noteStage files a stage under whether something of it may be sealed.
-func (s *State) noteStage(stage task.StageID) {
-	s.index.sealable.set(uint64(stage), s.index.stages[stage].sealable.count > 0)
-}
