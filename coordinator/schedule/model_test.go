@@ -331,7 +331,7 @@ func (c *crowd) ask(t *testing.T, o *Overlay) {
 
 // The queues give what going over everything for each pick would.
 func TestPicksFollowThePlainRule(t *testing.T) {
-	for seed := range uint64(400) {
+	for seed := range uint64(150) {
 		c := &crowd{rnd: rand.New(rand.NewPCG(seed, 11)), moment: 1}
 		o := NewOverlay()
 		t.Run(strconv.FormatUint(seed, 10), func(t *testing.T) {
