@@ -68,7 +68,6 @@ func (x *index) opened(s *State, slot uint32) {
 	k.attempts++
 	k.soonest = min(k.soonest, a.Deadline)
 	x.deadlines.lower(a.Stage, a.Deadline)
-	x.changes.note(s.stages.At(uint64(a.Stage)).Job)
 }
 
 // closed files an attempt that is no longer out; its record still says open.
@@ -81,7 +80,6 @@ func (x *index) closed(s *State, slot uint32) {
 	if st.open == 0 {
 		x.deadlines.drop(a.Stage)
 	}
-	x.changes.note(s.stages.At(uint64(a.Stage)).Job)
 	open := x.open[a.Host]
 	k := slices.Index(open, slot)
 	open[k] = open[len(open)-1]
@@ -98,11 +96,15 @@ func (x *index) dropActive(number task.JobNumber) {
 	}
 }
 
-// noteTask files a task under what is to be done with it.
+// noteTask files a task under what is to be done with it. It is called when
+// anything about the task has changed, be it which of its attempts are out.
 func (s *State) noteTask(stage task.StageID, i uint64, t *Task) {
 	x, number := &s.index.stages[stage], s.stages.At(uint64(stage)).Job
+	before := x.ripe.count
 	x.note(i, t)
-	s.index.ripe.set(uint64(stage), x.ripe.count > 0 && s.jobs.At(uint64(number)).State == JobRunning)
+	if (before > 0) != (x.ripe.count > 0) {
+		s.index.ripe.set(uint64(stage), before == 0 && s.jobs.At(uint64(number)).State == JobRunning)
+	}
 	s.index.changes.note(number)
 }
 

@@ -43,6 +43,7 @@ func (s *State) freeAttempt(slot uint32, st *Stage, released bool) (previous uin
 	a := *s.attempts.At(uint64(slot))
 	if a.State == AttemptOpen { // of a cancelled job
 		s.index.closed(s, slot)
+		s.index.changes.note(st.Job)
 	}
 	if !released && a.State == AttemptValid {
 		s.earn(&a, st.Job)
