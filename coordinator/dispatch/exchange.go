@@ -218,7 +218,7 @@ func (d *Dispatcher) settle(o *schedule.Overlay, picks []schedule.Pick, applied 
 // view is the state as the scheduler reads it.
 type view struct{ *state.State }
 
-// JobFacts is what a pick must know of a running job.
+// JobFacts is what a pick must know of a job.
 func (v view) JobFacts(n task.JobNumber) schedule.JobFacts {
 	j, spec := v.Job(n)
 	id := v.CurrentStage(n)
@@ -228,7 +228,7 @@ func (v view) JobFacts(n task.JobNumber) schedule.JobFacts {
 		limits = spec.Reduce.Limits
 	}
 	return schedule.JobFacts{
-		Project: j.Project, ProjectName: v.Project(j.Project).Name, Stage: id,
+		Project: j.Project, Running: j.State == state.JobRunning, Waiting: v.WaitingCount(id) > 0, Stage: id,
 		Count: st.Count, Cursor: st.Cursor, Open: v.StageOpen(id), Replicate: int(spec.Check.Replicate), Memory: limits.Memory,
 	}
 }

@@ -8,23 +8,42 @@ import (
 )
 
 // Overlay is what was picked and has not been seen applied: it is laid over
-// the view, so that the next pick does not choose the same again. It belongs
-// to one goroutine. A leader that loses its office drops it whole.
+// the view, so that the next pick does not choose the same again. With it go
+// the queues of jobs, which count what was picked; they follow the view by
+// looking at the jobs that it says have changed.
+//
+// It belongs to one goroutine, and to one term of one leader, whose state is
+// never replaced by a snapshot's: a leader that loses its office drops it whole.
 type Overlay struct {
-	stages   map[task.StageID]*stagePicks
-	projects map[task.ProjectID]int
-	hosts    map[task.HostID]int
+	stages map[task.StageID]*stagePicks
+	spare  []*stagePicks // of stages that have none any more
+	hosts  map[task.HostID]int
+
+	moment   uint64 // how much of the view the queues know
+	jobs     map[task.JobNumber]*job
+	projects map[task.ProjectID]*project // one that was met stays
+	running  int                         // jobs
+	queues   [queues]order[*project]
+
+	contacts uint64 // how many hosts have asked
+	// What one contact uses, kept for the next.
+	changed []task.JobNumber
+	allowed []*project
+	aside   []*job
 }
 
 // stagePicks are the picks of one stage.
 type stagePicks struct {
-	project task.ProjectID
+	job     *job
 	pending int                         // picks, to know when all this may be forgotten
 	cursor  uint64                      // untouched tasks below it were picked
 	given   map[uint64][]task.AccountID // by task: who was given it since the view
 	spare   [][]task.AccountID          // lists that are empty again
 	begun   begun
 }
+
+// noPicks are those of a stage that has none. Nobody changes it.
+var noPicks = &stagePicks{}
 
 // begun are tasks at or above a stage's cursor that were picked at least once
 // and may want further attempts, in the order of their first pick. What is in
@@ -40,31 +59,26 @@ const gone = math.MaxUint64
 
 // NewOverlay is an empty overlay.
 func NewOverlay() *Overlay {
-	return &Overlay{stages: map[task.StageID]*stagePicks{}, projects: map[task.ProjectID]int{}, hosts: map[task.HostID]int{}}
+	return &Overlay{
+		stages: map[task.StageID]*stagePicks{}, hosts: map[task.HostID]int{},
+		jobs: map[task.JobNumber]*job{}, projects: map[task.ProjectID]*project{},
+	}
 }
 
-// of are the picks of a stage. Where there are none they are kept from the
-// first that is added.
+// of are the picks of a stage.
 func (o *Overlay) of(stage task.StageID) *stagePicks {
 	if p := o.stages[stage]; p != nil {
 		return p
 	}
-	return &stagePicks{}
+	return noPicks
 }
 
-func (o *Overlay) pending(stage task.StageID) int {
-	if p := o.stages[stage]; p != nil {
-		return p.pending
-	}
-	return 0
-}
-
-func (o *Overlay) add(p Pick, j *candidate, h Host) {
+func (o *Overlay) add(p Pick, j *job, h Host) {
 	x := j.picked
-	if x.given == nil {
-		x.given, x.begun.place = map[uint64][]task.AccountID{}, map[uint64]int{}
-		x.project = j.Project
-		o.stages[p.Stage] = x
+	if x == noPicks {
+		x = o.newPicks()
+		x.job = j
+		j.picked, o.stages[p.Stage] = x, x
 	}
 	accounts, ok := x.given[p.Index]
 	if n := len(x.spare); !ok && n > 0 {
@@ -76,8 +90,35 @@ func (o *Overlay) add(p Pick, j *candidate, h Host) {
 		x.begun.add(p.Index)
 	}
 	x.pending++
-	o.projects[j.Project]++
+	j.project.pending++
 	o.hosts[h.ID]++
+	o.file(j)
+}
+
+func (o *Overlay) newPicks() *stagePicks {
+	if n := len(o.spare); n > 0 {
+		x := o.spare[n-1]
+		o.spare = o.spare[:n-1]
+		return x
+	}
+	return &stagePicks{given: map[uint64][]task.AccountID{}, begun: begun{place: map[uint64]int{}}}
+}
+
+// maxSpare bounds the stages' picks that are kept for others, and the tasks
+// that one of them may have begun.
+const maxSpare = 4096
+
+// forget ends the picks of a stage, the last of which was settled.
+func (o *Overlay) forget(stage task.StageID, x *stagePicks) {
+	delete(o.stages, stage)
+	if x.job.picked == x {
+		x.job.picked = noPicks
+	}
+	if len(o.spare) < maxSpare && len(x.begun.order) <= maxSpare/64 {
+		clear(x.begun.place)
+		x.job, x.cursor, x.begun.order, x.begun.holes = nil, 0, x.begun.order[:0], 0
+		o.spare = append(o.spare, x)
+	}
 }
 
 // Settle forgets picks of one host: all of them were applied, or else some may
@@ -93,11 +134,14 @@ func (o *Overlay) Settle(picks []Pick, applied bool, h Host) {
 		} else if len(x.given[p.Index]) == 0 {
 			x.begun.drop(p.Index)
 		}
-		drop(o.projects, x.project)
+		j := x.job
+		j.project.pending--
 		drop(o.hosts, h.ID)
 		if x.pending == 0 {
-			delete(o.stages, p.Stage)
+			o.forget(p.Stage, x)
 		}
+		j.empty = false
+		o.file(j)
 	}
 }
 
@@ -122,6 +166,8 @@ func (x *stagePicks) settle(i uint64, account task.AccountID) bool {
 	x.pending--
 	return true
 }
+
+func (b *begun) len() int { return len(b.order) - b.holes }
 
 func (b *begun) add(i uint64) {
 	if _, ok := b.place[i]; !ok {
@@ -148,52 +194,6 @@ func (b *begun) close() {
 	for k, i := range b.order {
 		b.place[i] = k
 	}
-}
-
-// further finds a task at or above the stage's cursor that was begun and wants
-// a further attempt by the account. It goes on where the last look of this
-// contact ended, and notes whether some are for other accounts only.
-func (j *candidate) further(v View, account task.AccountID) (uint64, bool) {
-	b := &j.picked.begun
-	for ; j.place < len(b.order) && j.seen < maxScan; j.place++ {
-		i := b.order[j.place]
-		if i == gone {
-			continue
-		}
-		wants, taken := 0, false
-		if i >= j.Cursor {
-			wants, taken = j.picked.at(v, &j.JobFacts, i, account)
-		}
-		switch {
-		case wants <= 0:
-			b.drop(i)
-		case !taken:
-			return i, true
-		default:
-			j.others = true
-			j.seen++
-		}
-	}
-	return 0, false
-}
-
-// at is how many attempts a task wants beyond those picked, and whether the
-// account has, or was picked for, a place at it already.
-func (x *stagePicks) at(v View, j *JobFacts, i uint64, account task.AccountID) (wants int, taken bool) {
-	accounts := x.given[i]
-	wants = j.Replicate
-	if i < j.Cursor {
-		wants = v.Wanted(j.Stage, i)
-	}
-	if wants -= len(accounts); wants <= 0 {
-		return wants, false
-	}
-	for _, a := range accounts {
-		if a == account {
-			return wants, true
-		}
-	}
-	return wants, i < j.Cursor && v.Taken(j.Stage, i, account)
 }
 
 // drop counts down and forgets what has reached zero.

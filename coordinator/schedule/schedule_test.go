@@ -17,17 +17,24 @@ type table struct {
 	taken map[task.StageID]map[uint64][]task.AccountID
 }
 
-func (v *table) ActiveJobs() []task.JobNumber {
-	var n []task.JobNumber
+// Changed: each time all of them. That is more than there need be.
+func (v *table) Changed(_ uint64, n []task.JobNumber) ([]task.JobNumber, uint64) {
 	for i := range v.jobs {
 		n = append(n, task.JobNumber(i+1))
 	}
-	return n
+	return n, 1
+}
+
+// ProjectByName: names are of projects 1 and 2, as job says.
+func (v *table) ProjectByName(name string) (task.ProjectID, bool) {
+	id, ok := map[string]task.ProjectID{"science": 1, "art": 2}[name]
+	return id, ok
 }
 
 func (v *table) JobFacts(n task.JobNumber) schedule.JobFacts {
 	j := v.jobs[n-1]
-	j.Stage, j.Cursor = task.StageID(n), uint64(len(v.want[task.StageID(n)]))
+	j.Running, j.Stage, j.Cursor = true, task.StageID(n), uint64(len(v.want[task.StageID(n)]))
+	_, j.Waiting = v.Waiting(j.Stage, 0)
 	return j
 }
 
@@ -53,8 +60,8 @@ func (v *table) Taken(s task.StageID, i uint64, a task.AccountID) bool {
 	return false
 }
 
-func job(project task.ProjectID, name string, count uint64, replicate int) schedule.JobFacts {
-	return schedule.JobFacts{Project: project, ProjectName: name, Count: count, Replicate: replicate, Memory: 1 << 20}
+func job(project task.ProjectID, count uint64, replicate int) schedule.JobFacts {
+	return schedule.JobFacts{Project: project, Count: count, Replicate: replicate, Memory: 1 << 20}
 }
 
 func host(account task.AccountID) schedule.Host {
@@ -70,7 +77,7 @@ func TestReasons(t *testing.T) {
 	chooser.AllowAll, chooser.Allow = false, []string{"art"}
 	small := host(1)
 	small.Memory = 1 << 10
-	one := []schedule.JobFacts{job(1, "science", 1, 2)}
+	one := []schedule.JobFacts{job(1, 1, 2)}
 	for _, c := range []struct {
 		name string
 		view table
@@ -100,7 +107,7 @@ func TestReasons(t *testing.T) {
 }
 
 func TestWhatWasBegunComesFirst(t *testing.T) {
-	v := &table{jobs: []schedule.JobFacts{job(1, "science", 10, 2)}, want: map[task.StageID][]int{1: {0, 1, 0, 2}}}
+	v := &table{jobs: []schedule.JobFacts{job(1, 10, 2)}, want: map[task.StageID][]int{1: {0, 1, 0, 2}}}
 	picks, _ := schedule.For(v, schedule.NewOverlay(), host(1), 3, zero)
 	if want := []schedule.Pick{{Stage: 1, Index: 1}, {Stage: 1, Index: 3}, {Stage: 1, Index: 4}}; !reflect.DeepEqual(picks, want) {
 		t.Errorf("got %v, want %v", picks, want)
@@ -109,7 +116,7 @@ func TestWhatWasBegunComesFirst(t *testing.T) {
 
 func TestProjectsTakeTurns(t *testing.T) {
 	v := &table{
-		jobs: []schedule.JobFacts{job(1, "large", 1000, 1), job(1, "large", 1000, 1), job(2, "small", 10, 1)},
+		jobs: []schedule.JobFacts{job(1, 1000, 1), job(1, 1000, 1), job(2, 10, 1)},
 		open: map[task.ProjectID]int{1: 3},
 	}
 	picks, _ := schedule.For(v, schedule.NewOverlay(), host(1), 7, zero)
@@ -123,7 +130,7 @@ func TestProjectsTakeTurns(t *testing.T) {
 }
 
 func TestOverlayKeepsPicksApart(t *testing.T) {
-	v := &table{jobs: []schedule.JobFacts{job(1, "science", 3, 2)}}
+	v := &table{jobs: []schedule.JobFacts{job(1, 3, 2)}}
 	o := schedule.NewOverlay()
 	first, _ := schedule.For(v, o, host(1), 3, zero)
 	if again, why := schedule.For(v, o, host(1), 3, zero); len(again) != 0 || why != task.ReasonAllGiven {
@@ -150,7 +157,7 @@ func TestPicksNeverExceedWants(t *testing.T) {
 		v := &table{open: map[task.ProjectID]int{}, want: map[task.StageID][]int{}, taken: map[task.StageID]map[uint64][]task.AccountID{}}
 		for n := range 1 + rnd.IntN(4) {
 			stage := task.StageID(n + 1)
-			v.jobs = append(v.jobs, job(task.ProjectID(1+rnd.IntN(2)), "p", uint64(1+rnd.IntN(40)), 1+rnd.IntN(3)))
+			v.jobs = append(v.jobs, job(task.ProjectID(1+rnd.IntN(2)), uint64(1+rnd.IntN(40)), 1+rnd.IntN(3)))
 			v.taken[stage] = map[uint64][]task.AccountID{}
 			for i := range rnd.IntN(int(v.jobs[n].Count) + 1) {
 				v.want[stage] = append(v.want[stage], rnd.IntN(3))

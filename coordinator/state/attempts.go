@@ -108,7 +108,7 @@ func (s *State) assign(host task.HostID, pick Assignment) (slot uint32, ok bool)
 	t.Want--
 	t.Open++
 	t.Tries++
-	s.index.stages[pick.Stage].note(pick.Index, t)
+	s.noteTask(pick.Stage, pick.Index, t)
 	s.jobs.Edit(uint64(st.Job)).Attempts++
 	s.index.opened(s, slot)
 	return slot, true
@@ -127,7 +127,7 @@ func (s *State) extend(stage task.StageID, i uint64, replicate uint8) bool {
 		}
 		t := Task{Want: replicate}
 		tables.tasks.Append(t)
-		s.index.stages[stage].note(st.Cursor, &t)
+		s.noteTask(stage, st.Cursor, &t)
 		st.Cursor++
 		if st.Cursor%ChunkTasks == 0 || st.Cursor == st.Count {
 			s.noteChunk(stage, (st.Cursor-1)/ChunkTasks)
@@ -181,7 +181,7 @@ func (s *State) closeAttempt(slot uint32, end AttemptState) {
 		}
 		s.ripen(t, check)
 	}
-	s.index.stages[a.Stage].note(uint64(a.Index), t)
+	s.noteTask(a.Stage, uint64(a.Index), t)
 }
 
 // ripen marks a task to be judged: when enough results are in that they might

@@ -38,7 +38,14 @@ type index struct {
 	projectOpen  []int            // by ProjectID: open attempts
 	freeSessions bitmap           // places of closed sessions
 	freeAttempts bitmap           // slots of attempts whose chunk was sealed
-	sealable     bitmap           // stages with chunks whose records may go
+	deadlines    deadlines        // stages with attempts out
+	changes      changes          // jobs, by when they changed
+
+	// Stages by what is to be done with them.
+	ripe     bitmap // of running jobs, with tasks to be judged
+	ready    bitmap // with chunks to be released
+	sealable bitmap // with chunks whose records may go
+	last     bitmap // released ones of running jobs, with a level above that is to be opened
 }
 
 func newIndex() index {
@@ -60,6 +67,7 @@ func (x *index) opened(s *State, slot uint32) {
 	k := st.chunk(uint64(a.Index) / ChunkTasks)
 	k.attempts++
 	k.soonest = min(k.soonest, a.Deadline)
+	x.deadlines.lower(a.Stage, a.Deadline)
 }
 
 // closed files an attempt that is no longer out; its record still says open.
@@ -69,6 +77,9 @@ func (x *index) closed(s *State, slot uint32) {
 	st := &x.stages[a.Stage]
 	st.open--
 	st.chunk(uint64(a.Index)/ChunkTasks).attempts--
+	if st.open == 0 {
+		x.deadlines.drop(a.Stage)
+	}
 	open := x.open[a.Host]
 	k := slices.Index(open, slot)
 	open[k] = open[len(open)-1]
@@ -80,9 +91,32 @@ func (s *State) projectOf(stage task.StageID) task.ProjectID {
 }
 
 func (x *index) dropActive(number task.JobNumber) {
-	if k := slices.Index(x.active, number); k >= 0 {
+	if k, ok := slices.BinarySearch(x.active, number); ok {
 		x.active = slices.Delete(x.active, k, k+1)
 	}
+}
+
+// noteTask files a task under what is to be done with it. It is called when
+// anything about the task has changed, be it which of its attempts are out.
+func (s *State) noteTask(stage task.StageID, i uint64, t *Task) {
+	x, number := &s.index.stages[stage], s.stages.At(uint64(stage)).Job
+	before := x.ripe.count
+	x.note(i, t)
+	if (before > 0) != (x.ripe.count > 0) {
+		s.index.ripe.set(uint64(stage), before == 0 && s.jobs.At(uint64(number)).State == JobRunning)
+	}
+	s.index.changes.note(number)
+}
+
+// noteStage files a stage under what is to be done with it.
+func (s *State) noteStage(stage task.StageID) {
+	id, x, st := uint64(stage), &s.index.stages[stage], s.stages.At(uint64(stage))
+	j := s.jobs.At(uint64(st.Job))
+	running := j.State == JobRunning
+	s.index.ripe.set(id, running && x.ripe.count > 0)
+	s.index.ready.set(id, running && x.ready.count > 0)
+	s.index.sealable.set(id, x.sealable.count > 0)
+	s.index.last.set(id, running && stage == j.Stages[len(j.Stages)-1] && s.stageReleased(stage) && s.index.specs[st.Job].Count(st.Level+1) > 0)
 }
 
 // rebuild derives the whole index from the tables. It fails on tables that do
@@ -162,7 +196,7 @@ func (s *State) rebuildChunks(id task.StageID) {
 			x.chunk(c)
 			for i := c * ChunkTasks; i < min((c+1)*ChunkTasks, tables.tasks.Len()); i++ {
 				if s.hasRecord(id, i) {
-					x.note(i, tables.tasks.At(i))
+					s.noteTask(id, i, tables.tasks.At(i))
 				}
 			}
 		}

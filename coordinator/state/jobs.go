@@ -47,6 +47,10 @@ func (s *State) addStage(number task.JobNumber, level uint8, spec *task.JobSpec,
 	s.index.stages = append(s.index.stages, stageIndex{})
 	j := s.jobs.Edit(uint64(number))
 	j.Stages = append(append([]task.StageID(nil), j.Stages...), id)
+	for _, below := range j.Stages {
+		s.noteStage(below)
+	}
+	s.index.changes.note(number)
 }
 
 // openStage begins the next level of a reduction. It does nothing unless the
@@ -94,6 +98,7 @@ func (s *State) endJob(number task.JobNumber, end JobState) {
 	j := s.jobs.Edit(uint64(number))
 	j.State, j.Finished = end, s.cluster.Now
 	s.index.dropActive(number)
+	s.index.changes.note(number)
 }
 
 func (s *State) stageReleased(id task.StageID) bool {

@@ -73,7 +73,7 @@ func (s *State) recordResult(slot uint32, late bool, r Report) {
 		// It was handed out before the verdict: it is paid like the others.
 		s.settle(slot, s.attempts.At(uint64(t.Accepted)))
 	}
-	s.index.stages[a.Stage].note(uint64(a.Index), t)
+	s.noteTask(a.Stage, uint64(a.Index), t)
 }
 
 // vote is a reported attempt as validation sees it.

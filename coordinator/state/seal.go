@@ -78,6 +78,7 @@ func (s *State) freeAttempt(slot uint32, st *Stage, released bool) (previous uin
 	a := *s.attempts.At(uint64(slot))
 	if a.State == AttemptOpen { // of a cancelled job
 		s.index.closed(s, slot)
+		s.index.changes.note(st.Job)
 	}
 	if !released && a.State == AttemptValid {
 		s.earn(&a, st.Job)
@@ -128,9 +129,4 @@ func (s *State) noteChunk(stage task.StageID, c uint64) {
 	x.sealable.set(c, s.mayBeSealed(st, chunk))
 	x.lagging.set(c, s.mayOverflow(stage, c))
 	s.noteStage(stage)
-}
-
-// noteStage files a stage under whether something of it may be sealed.
-func (s *State) noteStage(stage task.StageID) {
-	s.index.sealable.set(uint64(stage), s.index.stages[stage].sealable.count > 0)
 }

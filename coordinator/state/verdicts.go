@@ -33,7 +33,7 @@ func (s *State) judge(v Verdict) {
 	case t.Open > 0 || t.Want > 0:
 		t.Ripe = false // it waits for attempts that are out
 	}
-	s.index.stages[v.Stage].note(v.Index, t)
+	s.noteTask(v.Stage, v.Index, t)
 }
 
 func (s *State) accept(v Verdict, t *Task, check task.Check) {

@@ -121,6 +121,18 @@ func (s *State) Jobs() task.JobNumber { return task.JobNumber(s.jobs.Len() - 1) 
 // to be changed, nor kept beyond the next Apply.
 func (s *State) ActiveJobs() []task.JobNumber { return s.index.active }
 
+// Changed appends the jobs that changed after a moment to a list, each once, and
+// returns the present moment. After moment 0 these are the running jobs. What
+// counts as a change is what the scheduler goes by: that a job began or ended,
+// its level, which tasks were touched or want attempts, and which are out. The
+// moments of a replica mean nothing to another one.
+func (s *State) Changed(since uint64, list []task.JobNumber) ([]task.JobNumber, uint64) {
+	if since == 0 {
+		return append(list, s.index.active...), s.index.changes.moment()
+	}
+	return s.index.changes.since(since, list), s.index.changes.moment()
+}
+
 // Stage is a stage by number.
 func (s *State) Stage(id task.StageID) *Stage { return s.stages.At(uint64(id)) }
 
@@ -159,6 +171,27 @@ func (s *State) WaitingCount(stage task.StageID) uint64 { return s.index.stages[
 // Ripe finds the next task of a stage that is to be judged.
 func (s *State) Ripe(stage task.StageID, from uint64) (uint64, bool) {
 	return s.index.stages[stage].nextRipe(from)
+}
+
+// NextRipe finds a stage with tasks to be judged, from a number on.
+func (s *State) NextRipe(from task.StageID) (task.StageID, bool) {
+	return nextStage(&s.index.ripe, from)
+}
+
+// NextReady finds a stage with chunks to be released, from a number on.
+func (s *State) NextReady(from task.StageID) (task.StageID, bool) {
+	return nextStage(&s.index.ready, from)
+}
+
+// NextReleased finds a stage, from a number on, all of which is released, and
+// whose job waits for its next level to be opened.
+func (s *State) NextReleased(from task.StageID) (task.StageID, bool) {
+	return nextStage(&s.index.last, from)
+}
+
+func nextStage(m *bitmap, from task.StageID) (task.StageID, bool) {
+	i, ok := m.next(uint64(from))
+	return task.StageID(i), ok
 }
 
 // ProjectOpen is how many attempts of a project are out.
@@ -278,22 +311,33 @@ func (s *State) tasksIn(stage task.StageID, chunks uint64, among func(*Chunk) bo
 // it, and never at the same time as Apply.
 func (s *State) Expired(now task.Millis, limit int) []task.AttemptID {
 	var expired []task.AttemptID
-	for id := uint64(1); id < s.stages.Len(); id++ {
-		x := &s.index.stages[id]
-		if x.open == 0 {
+	var scanned []deadline
+	h := &s.index.deadlines
+	for len(h.order) > 0 && h.order[0].soonest <= now && len(expired) < limit {
+		stage := h.order[0].stage
+		scanned = append(scanned, deadline{stage, s.scanStage(stage, now, limit, &expired)})
+		h.drop(stage)
+	}
+	for _, d := range scanned {
+		h.lower(d.stage, d.soonest)
+	}
+	return expired[:min(len(expired), limit)]
+}
+
+// scanStage adds a stage's expired attempts, up to limit or somewhat more of
+// all, and returns when the next of its attempts may expire.
+func (s *State) scanStage(stage task.StageID, now task.Millis, limit int, expired *[]task.AttemptID) task.Millis {
+	x, soonest := &s.index.stages[stage], never
+	for n, k := range x.chunks {
+		if k == nil || k.attempts == 0 {
 			continue
 		}
-		for n, k := range x.chunks {
-			if k == nil || k.attempts == 0 || k.soonest > now {
-				continue
-			}
-			k.soonest = s.scanChunk(task.StageID(id), x.first+uint64(n), now, &expired)
-			if len(expired) >= limit {
-				return expired[:limit]
-			}
+		if k.soonest <= now && len(*expired) < limit {
+			k.soonest = s.scanChunk(stage, x.first+uint64(n), now, expired)
 		}
+		soonest = min(soonest, k.soonest)
 	}
-	return expired
+	return soonest
 }
 
 // scanChunk adds a chunk's expired attempts and returns when the next of its

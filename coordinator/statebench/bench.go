@@ -151,13 +151,13 @@ func (b *Bench) settle(picks []schedule.Pick, h *host) {
 // view is the state as package schedule reads it.
 type view struct{ *state.State }
 
-// JobFacts is what a pick must know of a running job.
+// JobFacts is what a pick must know of a job.
 func (v view) JobFacts(n task.JobNumber) schedule.JobFacts {
 	j, spec := v.Job(n)
 	id := v.CurrentStage(n)
 	st := v.Stage(id)
 	return schedule.JobFacts{
-		Project: j.Project, ProjectName: v.Project(j.Project).Name, Stage: id, Count: st.Count, Cursor: st.Cursor,
+		Project: j.Project, Running: j.State == state.JobRunning, Waiting: v.WaitingCount(id) > 0, Stage: id, Count: st.Count, Cursor: st.Cursor,
 		Open: v.StageOpen(id), Replicate: int(spec.Check.Replicate), Memory: spec.Limits.Memory,
 	}
 }

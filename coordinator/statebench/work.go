@@ -109,8 +109,7 @@ func (b *Bench) sweep() (sealed uint64, err error) {
 			return 0, err
 		}
 	}
-	for _, n := range b.state.ActiveJobs() {
-		id := b.state.CurrentStage(n)
+	for id, ok := b.state.NextReady(0); ok; id, ok = b.state.NextReady(id) {
 		for c, ok := b.state.NextReleasable(id, 0); ok; c, ok = b.state.NextReleasable(id, c) {
 			if _, err := b.apply(&state.Release{Stage: id, Chunk: c}); err != nil {
 				return 0, err
@@ -129,9 +128,8 @@ func (b *Bench) sweep() (sealed uint64, err error) {
 
 // judge is the verdicts on tasks whose results are in.
 func (b *Bench) judge() (out []state.Verdict) {
-	for _, n := range b.state.ActiveJobs() {
-		stage := b.state.CurrentStage(n)
-		_, spec := b.state.Job(n)
+	for stage, ok := b.state.NextRipe(0); ok && len(out) < verdicts; stage, ok = b.state.NextRipe(stage + 1) {
+		_, spec := b.state.Job(b.state.Stage(stage).Job)
 		for i, ok := b.state.Ripe(stage, 0); ok && len(out) < verdicts; i, ok = b.state.Ripe(stage, i+1) {
 			var votes []validation.Vote
 			var ids []task.AttemptID

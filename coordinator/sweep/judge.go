@@ -17,9 +17,8 @@ const maxPerCommand = 8192
 func (s *Sweeper) judge(ctx context.Context) (bool, error) {
 	var verdicts []state.Verdict
 	s.node.View(func(st *state.State) {
-		for _, n := range st.ActiveJobs() {
-			stage := st.CurrentStage(n)
-			_, spec := st.Job(n)
+		for stage, ok := st.NextRipe(0); ok && len(verdicts) < maxPerCommand; stage, ok = st.NextRipe(stage + 1) {
+			_, spec := st.Job(st.Stage(stage).Job)
 			for i, ok := st.Ripe(stage, 0); ok && len(verdicts) < maxPerCommand; i, ok = st.Ripe(stage, i+1) {
 				verdicts = append(verdicts, decide(st, spec.Check, stage, i))
 			}
@@ -63,8 +62,7 @@ func decide(st *state.State, check task.Check, stage task.StageID, i uint64) sta
 func (s *Sweeper) release(ctx context.Context) (bool, error) {
 	var ready []*state.Release
 	s.node.View(func(st *state.State) {
-		for _, n := range st.ActiveJobs() {
-			stage := st.CurrentStage(n)
+		for stage, ok := st.NextReady(0); ok; stage, ok = st.NextReady(stage + 1) {
 			for c, ok := st.NextReleasable(stage, 0); ok; c, ok = st.NextReleasable(stage, c+1) {
 				ready = append(ready, &state.Release{Stage: stage, Chunk: c})
 			}

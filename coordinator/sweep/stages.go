@@ -28,12 +28,10 @@ type nextLevel struct {
 func (s *Sweeper) openStages(ctx context.Context) (bool, error) {
 	var due []nextLevel
 	s.node.View(func(st *state.State) {
-		for _, n := range st.ActiveJobs() {
-			stage := st.CurrentStage(n)
+		for stage, ok := st.NextReleased(0); ok; stage, ok = st.NextReleased(stage + 1) {
+			n := st.Stage(stage).Job
 			j, spec := st.Job(n)
-			if level := st.Stage(stage).Level + 1; st.StageReleased(stage) && spec.Count(level) > 0 {
-				due = append(due, nextLevel{job: n, id: j.ID, spec: spec, stage: stage, level: level})
-			}
+			due = append(due, nextLevel{job: n, id: j.ID, spec: spec, stage: stage, level: st.Stage(stage).Level + 1})
 		}
 	})
 	// A job whose outputs cannot be read now holds up no other.
