@@ -21,6 +21,10 @@ const maxSnapshots = 2
 // snapshot.
 const stallTimeout = 30 * time.Second
 
+// minUploadRate is how many bytes a second an upload must come at, in the long
+// run: who sends byte by byte is not let hold a connection for years.
+const minUploadRate = 1 << 10
+
 // readBody reads the whole body of a small request, within a limit and a time.
 func readBody(w http.ResponseWriter, r *http.Request, limit int64) ([]byte, error) {
 	if r.ContentLength > limit {
@@ -49,16 +53,35 @@ func readAll(r io.Reader, announced int64) ([]byte, error) {
 
 // movingBody is a body that may take its time, but not stand still.
 type movingBody struct {
-	r io.Reader
-	c *http.ResponseController
+	r     io.Reader
+	c     *http.ResponseController
+	began time.Time
+	came  int64
+	ended bool
 }
 
 func newMovingBody(w http.ResponseWriter, r io.Reader) io.Reader {
-	return &movingBody{r: r, c: http.NewResponseController(w)}
+	return &movingBody{r: r, c: http.NewResponseController(w), began: time.Now()}
 }
 
-// Read reads what has come.
+// Read reads what has come. Behind the end there is no deadline: net/http reads
+// on there, and would take it for the end of the connection and cancel what is
+// done with the body.
 func (b *movingBody) Read(p []byte) (int, error) {
-	_ = b.c.SetReadDeadline(time.Now().Add(stallTimeout)) // see readBody
-	return b.r.Read(p)
+	if !b.ended {
+		_ = b.c.SetReadDeadline(b.latest()) // see readBody
+	}
+	n, err := b.r.Read(p)
+	b.came += int64(n)
+	b.ended = b.ended || errors.Is(err, io.EOF)
+	return n, err
+}
+
+// latest is when the next bytes must have come.
+func (b *movingBody) latest() time.Time {
+	moving := time.Now().Add(stallTimeout)
+	if all := b.began.Add(stallTimeout + time.Duration(b.came)*(time.Second/minUploadRate)); all.Before(moving) {
+		return all
+	}
+	return moving
 }
