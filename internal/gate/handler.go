@@ -63,7 +63,8 @@ func bodies(next http.Handler) http.Handler {
 			if c != nil {
 				c.enter(arriving)
 			}
-			r.Body = b
+			own := *r // net/http looks at the body in its own request, to see how much is left
+			own.Body, r = b, &own
 		}
 		next.ServeHTTP(w, r)
 	})

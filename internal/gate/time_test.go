@@ -71,6 +71,19 @@ func TestABodyThatDoesNotCome(t *testing.T) {
 	})
 }
 
+// Who announces far too much has the answer at once.
+func TestTooMuchIsAnsweredAtOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := newHouse(t, gate.Config{Limit: 1}, hello)
+		began := time.Now()
+		v := h.visit("192.0.2.1").say("POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 1099511627776\r\n\r\nx")
+		if got := v.answer(); got != "hello" || time.Since(began) > 5*time.Second {
+			t.Errorf("answered %q after %s", got, time.Since(began))
+		}
+		time.Sleep(time.Second) // net/http closes a moment later
+	})
+}
+
 // What is done with a body that has arrived may take longer than the body may,
 // though its end is read twice: here of somebody whom the gate has released.
 func TestAnArrivedBodyHasNoDeadline(t *testing.T) {
