@@ -16,6 +16,7 @@ import (
 	"io"
 	"log/slog"
 	"net/http"
+	"sync/atomic"
 
 	"github.com/sheafgrid/sheaf/coordinator/state"
 	"github.com/sheafgrid/sheaf/protocol"
@@ -91,11 +92,13 @@ type Server struct {
 	mux      *http.ServeMux
 	verifier *verifier
 	backups  chan struct{} // holds one for each snapshot that is being sent
+	decoders decoders      // of compressed uploads
+	bodies   atomic.Int64  // bytes of requests in memory (countedBody)
 }
 
 // New makes a server; it is an http.Handler.
 func New(cfg Config) *Server {
-	s := &Server{cfg: cfg, mux: http.NewServeMux(), verifier: newVerifier(), backups: make(chan struct{}, maxSnapshots)}
+	s := &Server{cfg: cfg, mux: http.NewServeMux(), verifier: newVerifier(), backups: make(chan struct{}, maxSnapshots), decoders: newDecoders()}
 	s.mux.HandleFunc("POST "+protocol.PathRequests, s.serveRequest)
 	s.mux.HandleFunc("GET "+protocol.PathCluster, s.serveCluster)
 	s.mux.HandleFunc("GET "+protocol.PathNode, s.serveNode)

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"net/http"
+	"sync/atomic"
 	"time"
 
 	"github.com/sheafgrid/sheaf/protocol"
@@ -25,28 +26,60 @@ const stallTimeout = 30 * time.Second
 // run: who sends byte by byte is not let hold a connection for years.
 const minUploadRate = 1 << 10
 
+// How many bytes of small requests' bodies may be in memory at a time, beyond
+// the first freeBody of each.
+const (
+	maxBodies = 256 << 20
+	freeBody  = 64 << 10
+)
+
 // readBody reads the whole body of a small request, within a limit and a time.
-func readBody(w http.ResponseWriter, r *http.Request, limit int64) ([]byte, error) {
+// release must be called when it is not needed any more.
+func (s *Server) readBody(w http.ResponseWriter, r *http.Request, limit int64) (b []byte, release func(), err error) {
 	if r.ContentLength > limit {
-		return nil, protocol.Refuse(protocol.CodeTooLarge, "a request of %d bytes, at most %d are allowed", r.ContentLength, limit)
+		return nil, func() {}, protocol.Refuse(protocol.CodeTooLarge, "a request of %d bytes, at most %d are allowed", r.ContentLength, limit)
 	}
 	// Where the connection has no deadlines (in tests) the limit in bytes is left.
 	_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(requestTimeout))
-	b, err := readAll(http.MaxBytesReader(w, r.Body, limit), r.ContentLength)
+	body := &countedBody{r: http.MaxBytesReader(w, r.Body, limit), all: &s.bodies}
+	b, err = readAll(body, r.ContentLength)
 	var tooLarge *http.MaxBytesError
+	var busy *protocol.Error
 	switch {
 	case errors.As(err, &tooLarge):
-		return nil, protocol.Refuse(protocol.CodeTooLarge, "a request of more than %d bytes", limit)
-	case err != nil:
-		return nil, protocol.Refuse(protocol.CodeMalformed, "the request did not arrive whole: %v", err)
+		err = protocol.Refuse(protocol.CodeTooLarge, "a request of more than %d bytes", limit)
+	case err != nil && !errors.As(err, &busy):
+		err = protocol.Refuse(protocol.CodeMalformed, "the request did not arrive whole: %v", err)
 	}
-	return b, nil
+	return b, body.release, err
 }
+
+// countedBody counts the bytes of a body among those of all.
+type countedBody struct {
+	r    io.Reader
+	all  *atomic.Int64
+	came int64
+}
+
+// Read reads what has come, unless there is too much of all.
+func (b *countedBody) Read(p []byte) (int, error) {
+	n, err := b.r.Read(p)
+	before := b.counted()
+	b.came += int64(n)
+	if more := b.counted() - before; more > 0 && b.all.Add(more) > maxBodies {
+		return n, &protocol.Error{Code: protocol.CodeOverloaded, Text: "too many large requests are on their way; send this one again in a moment", RetryMillis: 1000}
+	}
+	return n, err
+}
+
+func (b *countedBody) counted() int64 { return max(0, b.came-freeBody) }
+
+func (b *countedBody) release() { b.all.Add(-b.counted()) }
 
 // readAll reads a body whose sender says how long it is. Memory is taken as the
 // bytes come, not as they are announced.
 func readAll(r io.Reader, announced int64) ([]byte, error) {
-	b := bytes.NewBuffer(make([]byte, 0, min(max(announced, 0), 64<<10)+bytes.MinRead))
+	b := bytes.NewBuffer(make([]byte, 0, min(max(announced, 0), freeBody)+bytes.MinRead))
 	_, err := b.ReadFrom(r)
 	return b.Bytes(), err
 }

@@ -8,8 +8,6 @@ import (
 	"strconv"
 	"time"
 
-	"github.com/klauspost/compress/zstd"
-
 	"github.com/sheafgrid/sheaf/coordinator/state"
 	"github.com/sheafgrid/sheaf/protocol"
 	"github.com/sheafgrid/sheaf/storage"
@@ -157,7 +155,7 @@ func (s *Server) storeUpload(w http.ResponseWriter, r *http.Request, area string
 	case offset != "" && s.cfg.Partial != nil:
 		return s.resume(w, r, to, partial.Owner{Area: area, Key: key, Digest: digest}, most)
 	}
-	size, body, done, err := uploadBody(w, r)
+	size, body, done, err := s.uploadBody(w, r)
 	if err != nil {
 		return 0, err
 	}
@@ -170,8 +168,8 @@ func (s *Server) storeUpload(w http.ResponseWriter, r *http.Request, area string
 
 // uploadBody is the plain bytes of an upload and how many there are said to be.
 // A store reads no more than that, so that a small body cannot grow without
-// end; the decoder's own memory is bounded here.
-func uploadBody(w http.ResponseWriter, r *http.Request) (size int64, body io.Reader, done func(), err error) {
+// end.
+func (s *Server) uploadBody(w http.ResponseWriter, r *http.Request) (size int64, body io.Reader, done func(), err error) {
 	moving := newMovingBody(w, r.Body)
 	switch r.Header.Get("Content-Encoding") {
 	case "":
@@ -184,11 +182,8 @@ func uploadBody(w http.ResponseWriter, r *http.Request) (size int64, body io.Rea
 		if err != nil || size < 0 {
 			return 0, nil, nil, protocol.Refuse(protocol.CodeMalformed, "a compressed upload needs the header %s", protocol.HeaderSize)
 		}
-		z, err := zstd.NewReader(moving, zstd.WithDecoderConcurrency(1), zstd.WithDecoderMaxWindow(8<<20), zstd.WithDecoderLowmem(true))
-		if err != nil {
-			return 0, nil, nil, fmt.Errorf("zstd: %w", err)
-		}
-		return size, z, z.Close, nil
+		plain, done, err := s.decoders.decode(moving)
+		return size, plain, done, err
 	}
 	return 0, nil, nil, protocol.Refuse(protocol.CodeMalformed, "an upload may be compressed with zstd, not with %q", r.Header.Get("Content-Encoding"))
 }
