@@ -3,14 +3,12 @@ package main
 import (
 	"bytes"
 	"context"
-	"crypto/ed25519"
 	"fmt"
 	"io"
 	"math/rand/v2"
 	"net/http"
 	"strings"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -27,26 +25,7 @@ type abuse struct {
 	flags  *benchAbuseCommand
 	result abuseResult
 
-	key   ed25519.PrivateKey // of the attacker's account, which may publish
-	large task.Digest        // a large blob of his that anybody may read
-
-	dials  chan struct{} // one for each connection that he may open now
-	dialed atomic.Uint64
-	held   atomic.Int64 // at the moment
-
-	mu      sync.Mutex
-	most    int64 // of held
-	answers map[string]map[string]uint64
-}
-
-// answered counts what became of an attack of some kind.
-func (t *abuse) answered(kind, answer string) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	if t.answers[kind] == nil {
-		t.answers[kind] = map[string]uint64{}
-	}
-	t.answers[kind][answer]++
+	order attackOrder
 }
 
 // run measures in quiet and under attack.
@@ -74,7 +53,6 @@ func (t *abuse) run(ctx context.Context) error {
 	if err := t.underAttack(ctx); err != nil {
 		return err
 	}
-	r.Opened, r.Answers = t.dialed.Load(), t.answers
 	if r.Quiet > 0 {
 		r.Ratio = round(r.P99/r.Quiet, 2)
 	}
@@ -84,16 +62,19 @@ func (t *abuse) run(ctx context.Context) error {
 // underAttack begins the attack, measures at its height, and ends it.
 func (t *abuse) underAttack(ctx context.Context) error {
 	r := &t.result
-	attack, end := context.WithCancel(ctx)
-	defer end()
-	var attackers sync.WaitGroup
-	attackers.Go(func() { t.attack(attack) })
-	attackers.Go(func() { t.watch(attack) })
-	defer attackers.Wait()
-	defer end()
 	t.say("The attack begins")
+	enemy, err := t.startAttacker()
+	if err != nil {
+		return err
+	}
+	defer enemy.stop()
+	watching, end := context.WithCancel(ctx)
+	var watch sync.WaitGroup
+	watch.Go(func() { t.watch(watching) })
+	defer watch.Wait()
+	defer end()
 	if err := t.runLoad(ctx, t.flags.Rate, rampLimit, func(ctx context.Context, limit <-chan time.Time) error {
-		for t.held.Load() < int64(t.flags.Connections)*9/10 {
+		for enemy.held.Load() < int64(t.flags.Connections)*9/10 {
 			select {
 			case <-ctx.Done():
 				return ctx.Err()
@@ -108,17 +89,22 @@ func (t *abuse) underAttack(ctx context.Context) error {
 	}
 	r.RampP99 = millis(t.load.TakeLatencies().Quantile(0.99))
 	before := t.load.Counts().Repeated
-	t.say("Measuring under attack: %d connections are held", t.held.Load())
+	t.say("Measuring for %s under attack: %d connections are held", durationText(time.Duration(t.flags.Seconds)*time.Second), enemy.held.Load())
 	attacked, newcomers, err := t.honest(ctx, &r.NewFailed, &r.NewP99)
 	if err != nil {
 		return err
 	}
 	r.P50, r.P99 = millis(attacked.Quantile(0.5)), millis(attacked.Quantile(0.99))
 	r.Newcomers, r.Repeated = newcomers, t.load.Counts().Repeated-before
-	t.mu.Lock()
-	r.Held = t.most
-	t.mu.Unlock()
-	t.say("The attack ends")
+	did, err := enemy.stop()
+	if err != nil {
+		return err
+	}
+	t.say("The attack has ended")
+	r.attackResult = did
+	for _, p := range did.Trouble {
+		t.problem("%s", p)
+	}
 	return nil
 }
 
@@ -202,22 +188,28 @@ func (t *abuse) arm(ctx context.Context) error {
 	if _, err := t.command(ctx, "project", "create", "attacker", "--server", strings.Join(t.urls(), ","), "--account", t.attackerKey()); err != nil {
 		return err
 	}
-	var err error
-	if t.key, err = identity.Load(t.attackerKey(), identity.Account); err != nil {
+	key, err := identity.Load(t.attackerKey(), identity.Account)
+	if err != nil {
 		return err
 	}
 	blob := make([]byte, largeBlob)
 	_, _ = rand.NewChaCha8([32]byte{1}).Read(blob) // never fails
-	t.large = task.Sum(blob)
+	t.order = attackOrder{
+		Cluster: t.cluster, Opened: t.opened, Publisher: protocol.PublicKey(t.publisher), Large: task.Sum(blob),
+		Key: key.Seed(), Connections: t.flags.Connections, Slow: t.flags.Slow, Bad: t.flags.Bad,
+	}
+	for _, p := range t.coordinators {
+		t.order.Nodes = append(t.order.Nodes, attackedNode{Address: strings.TrimPrefix(p.url, "http://"), Raft: p.raft})
+	}
 	lead := t.leader()
 	if lead == nil {
 		return errNoLeader
 	}
-	req, err := http.NewRequestWithContext(ctx, http.MethodPut, lead.url+protocol.PathBlobs+t.large.String(), bytes.NewReader(blob))
+	req, err := http.NewRequestWithContext(ctx, http.MethodPut, lead.url+protocol.PathBlobs+t.order.Large.String(), bytes.NewReader(blob))
 	if err != nil {
 		return err
 	}
-	req.Header = t.signedUpload(t.large)
+	req.Header = signedUpload(key, t.cluster, t.order.Large)
 	res, err := (&http.Client{Timeout: time.Minute}).Do(req)
 	if err != nil {
 		return err
@@ -227,59 +219,4 @@ func (t *abuse) arm(ctx context.Context) error {
 		return fmt.Errorf("uploading a blob: %s", res.Status)
 	}
 	return nil
-}
-
-// signedUpload is the head of an upload that the attacker may make.
-func (t *abuse) signedUpload(digest task.Digest) http.Header {
-	h := http.Header{}
-	h.Set(protocol.HeaderKey, protocol.PublicKey(t.key).String())
-	h.Set(protocol.HeaderSignature, protocol.EncodeSignature(protocol.SignUpload(t.key, t.cluster, digest)))
-	return h
-}
-
-// Connections that the attacker opens a second, until there are enough and
-// after.
-const (
-	dialsAtFirst = 2500
-	dialsLater   = 1000
-)
-
-// attack goes on until ctx ends.
-func (t *abuse) attack(ctx context.Context) {
-	t.dials = make(chan struct{})
-	var all sync.WaitGroup
-	defer all.Wait()
-	all.Go(func() { t.pace(ctx) })
-	for _, h := range t.holds() {
-		for i := range h.count {
-			all.Go(func() { t.hold(ctx, h, i) })
-		}
-	}
-	all.Go(func() { t.shoot(ctx) })
-}
-
-// pace lets connections be opened.
-func (t *abuse) pace(ctx context.Context) {
-	const step = 10 * time.Millisecond
-	tick := time.NewTicker(step)
-	defer tick.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case <-tick.C:
-		}
-		rate := dialsLater
-		if t.dialed.Load() < uint64(t.flags.Connections) {
-			rate = dialsAtFirst
-		}
-		for range rate * int(step) / int(time.Second) {
-			select {
-			case t.dials <- struct{}{}:
-			case <-ctx.Done():
-				return
-			default: // nobody wants one
-			}
-		}
-	}
 }

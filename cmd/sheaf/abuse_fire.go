@@ -24,12 +24,12 @@ const shotLimit = 45 * time.Second
 
 // fire sends bad requests of all kinds in turn at the rate that was asked for,
 // fewer where too many are on their way.
-func (t *abuse) fire(ctx context.Context, kinds map[string]func() shot) {
-	if t.flags.Bad == 0 {
+func (t *attacker) fire(ctx context.Context, kinds map[string]func() shot) {
+	if t.Bad == 0 {
 		return
 	}
 	names := slices.Sorted(maps.Keys(kinds))
-	tick := time.NewTicker(time.Duration(float64(time.Second) / t.flags.Bad))
+	tick := time.NewTicker(time.Duration(float64(time.Second) / t.Bad))
 	defer tick.Stop()
 	var flying sync.WaitGroup
 	defer flying.Wait()
@@ -45,17 +45,17 @@ func (t *abuse) fire(ctx context.Context, kinds map[string]func() shot) {
 			return
 		case room <- struct{}{}:
 		}
-		name, p := names[i%len(names)], t.coordinators[(i/len(names))%len(t.coordinators)]
+		name, n := names[i%len(names)], t.Nodes[(i/len(names))%len(t.Nodes)]
 		flying.Go(func() {
 			defer func() { <-room }()
-			t.one(ctx, name, kinds[name](), p)
+			t.one(ctx, name, kinds[name](), n)
 		})
 	}
 }
 
 // one sends a bad request and counts its answer.
-func (t *abuse) one(ctx context.Context, kind string, s shot, p *process) {
-	conn, err := t.dial(ctx, hold{inner: s.inner, tls: s.inner}, p)
+func (t *attacker) one(ctx context.Context, kind string, s shot, n attackedNode) {
+	conn, err := t.dial(ctx, hold{inner: s.inner, tls: s.inner}, n)
 	if err != nil {
 		if ctx.Err() == nil {
 			t.answered(kind, "not let in")
@@ -80,7 +80,7 @@ func (t *abuse) one(ctx context.Context, kind string, s shot, p *process) {
 	if accepted {
 		t.mu.Lock()
 		if t.result.Accepted++; t.result.Accepted <= 5 {
-			t.problem("%s was accepted: %s", kind, answer)
+			t.result.Trouble = append(t.result.Trouble, fmt.Sprintf("%s was accepted: %s", kind, answer))
 		}
 		t.mu.Unlock()
 	}

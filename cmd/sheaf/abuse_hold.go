@@ -28,11 +28,11 @@ type hold struct {
 }
 
 // holds are all kinds of them.
-func (t *abuse) holds() []hold {
-	half, slow := t.flags.Connections*3/10, t.flags.Slow
+func (t *attacker) holds() []hold {
+	half, slow := t.Connections*3/10, t.Slow
 	text := func(s string) func(int) string { return func(int) string { return s } }
 	return []hold{
-		{kind: "silent", count: t.flags.Connections - half},
+		{kind: "silent", count: t.Connections - half},
 		{kind: "half a head", count: half, head: text("POST " + protocol.PathRequests + " HTTP/1.1\r\nHost: sheaf\r\nContent-Le")},
 		{kind: "slow head", count: slow, head: text("GET / HTTP/1.1\r\nHost: sheaf\r\n"), drip: "X-A: b\r\n"},
 		{kind: "slow body", count: slow, head: text("POST " + protocol.PathRequests + " HTTP/1.1\r\nHost: sheaf\r\nContent-Length: 60000\r\n\r\n"), drip: "x"},
@@ -41,7 +41,7 @@ func (t *abuse) holds() []hold {
 			digest := task.Sum(fmt.Append(nil, "slow upload ", i))
 			return requestHead("PUT", protocol.PathBlobs+digest.String(), t.signedUpload(digest), 1<<20)
 		}},
-		{kind: "slow reader", count: slow / 4, sips: true, head: text(requestHead("GET", protocol.PathBlobs+t.large.String(), nil, 0))},
+		{kind: "slow reader", count: slow / 4, sips: true, head: text(requestHead("GET", protocol.PathBlobs+t.Large.String(), nil, 0))},
 		{kind: "coordinators' port, silent", count: slow, inner: true},
 		{kind: "coordinators' port, shaking hands", count: slow, inner: true, tls: true},
 	}
@@ -59,14 +59,14 @@ func requestHead(method, path string, h http.Header, length int64) string {
 }
 
 // hold holds one connection of a kind at a time, until ctx ends.
-func (t *abuse) hold(ctx context.Context, h hold, i int) {
+func (t *attacker) hold(ctx context.Context, h hold, i int) {
 	for {
 		select {
 		case <-ctx.Done():
 			return
 		case <-t.dials:
 		}
-		conn, err := t.dial(ctx, h, t.coordinators[i%len(t.coordinators)])
+		conn, err := t.dial(ctx, h, t.Nodes[i%len(t.Nodes)])
 		if err != nil {
 			if ctx.Err() == nil {
 				t.answered(h.kind, "not let in")
@@ -82,28 +82,27 @@ func (t *abuse) hold(ctx context.Context, h hold, i int) {
 }
 
 // holding counts the connections that are held.
-func (t *abuse) holding(more int64) {
-	n := t.held.Add(more)
-	if more < 0 {
-		return
-	}
+func (t *attacker) holding(more int64) {
 	t.mu.Lock()
-	t.most = max(t.most, n)
-	t.mu.Unlock()
+	defer t.mu.Unlock()
+	t.result.Held += more
+	t.result.Most = max(t.result.Most, t.result.Held)
 }
 
 // dial connects to a coordinator.
-func (t *abuse) dial(ctx context.Context, h hold, p *process) (net.Conn, error) {
-	address := strings.TrimPrefix(p.url, "http://")
+func (t *attacker) dial(ctx context.Context, h hold, n attackedNode) (net.Conn, error) {
+	address := n.Address
 	if h.inner {
-		address = p.raft
+		address = n.Raft
 	}
 	dialer := net.Dialer{Timeout: 10 * time.Second}
 	conn, err := dialer.DialContext(ctx, "tcp", address)
 	if err != nil {
 		return nil, err
 	}
-	t.dialed.Add(1)
+	t.mu.Lock()
+	t.result.Opened++
+	t.mu.Unlock()
 	if h.sips {
 		_ = conn.(*net.TCPConn).SetReadBuffer(4 << 10)
 	}

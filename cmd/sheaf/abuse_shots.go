@@ -30,7 +30,7 @@ type shot struct {
 }
 
 // shots are all kinds of bad requests, each as a function that makes one.
-func (t *abuse) shots() (map[string]func() shot, error) {
+func (t *attacker) shots() (map[string]func() shot, error) {
 	bomb, err := zstdBomb(1 << 30)
 	if err != nil {
 		return nil, err
@@ -86,7 +86,7 @@ func (t *abuse) shots() (map[string]func() shot, error) {
 		"a blob with another digest": func() shot { return blob(0, 0, "", bytes.Repeat([]byte("x"), 4000)) },
 		"a blob of another's": func() shot {
 			s := blob(0, 0, "", []byte("x"))
-			s.header.Set(protocol.HeaderKey, protocol.PublicKey(t.publisher).String())
+			s.header.Set(protocol.HeaderKey, t.Publisher.String())
 			return s
 		},
 		"an output of nobody's attempt": func() shot {
@@ -118,9 +118,9 @@ func (t *abuse) shots() (map[string]func() shot, error) {
 }
 
 // envelope is an exchange that must be refused.
-func (t *abuse) envelope(key ed25519.PrivateKey, spoil bool) []byte {
+func (t *attacker) envelope(key ed25519.PrivateKey, spoil bool) []byte {
 	e := protocol.Envelope{
-		Version: protocol.Version, Cluster: t.cluster, Session: task.SessionID(rand.Uint64()), Opened: t.opened,
+		Version: protocol.Version, Cluster: t.Cluster, Session: task.SessionID(rand.Uint64()), Opened: t.Opened,
 		Number: 1, Purpose: protocol.PurposeExchange, Payload: wire.Marshal(protocol.Exchange{}),
 	}
 	e.Sign(key)
@@ -133,7 +133,7 @@ func (t *abuse) envelope(key ed25519.PrivateKey, spoil bool) []byte {
 // zstdBomb is size zeros, as few bytes.
 func zstdBomb(size int64) ([]byte, error) {
 	var b bytes.Buffer
-	w, err := zstd.NewWriter(&b, zstd.WithEncoderConcurrency(1))
+	w, err := zstd.NewWriter(&b, zstd.WithEncoderConcurrency(1), zstd.WithWindowSize(1<<20))
 	if err != nil {
 		return nil, fmt.Errorf("zstd: %w", err)
 	}
@@ -175,10 +175,12 @@ func noise(n int) []byte {
 }
 
 // shoot sends bad requests of all kinds in turn, until ctx ends.
-func (t *abuse) shoot(ctx context.Context) {
+func (t *attacker) shoot(ctx context.Context) {
 	kinds, err := t.shots()
 	if err != nil {
-		t.problem("%v", err)
+		t.mu.Lock()
+		defer t.mu.Unlock()
+		t.result.Trouble = append(t.result.Trouble, err.Error())
 		return
 	}
 	t.fire(ctx, kinds)

@@ -21,6 +21,7 @@ type benchCommand struct {
 	State    benchStateCommand    `cmd:"" help:"Measure what a large job, a million live tasks and millions of finished ones take of a coordinator."`
 	Failover benchFailoverCommand `cmd:"" help:"Measure how long a cluster on this machine is without a leader when its leader is killed."`
 	Abuse    benchAbuseCommand    `cmd:"" help:"Attack a cluster on this machine with 10,000 half-open connections, slow and bad requests, and measure what honest clients notice."`
+	Attack   benchAttackCommand   `cmd:"" hidden:""`
 	Replace  benchReplaceCommand  `cmd:"" help:"Lose every coordinator with its disk, one after the other, put new ones in their places, and count what was lost."`
 }
 

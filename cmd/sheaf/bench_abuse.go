@@ -38,7 +38,7 @@ Three coordinators on this machine, each a process of its own with fsync on, tak
   connections, held and opened again when they are closed: silent; half of a head; heads, bodies and uploads by the byte; a body that never comes; answers that nobody reads; and at the port for coordinators, silent and shaking hands;
   requests: over every limit in bytes, garbage with huge lengths, zstd bombs, blobs with another digest, wrong signatures, unknown keys, strangers at the port for coordinators.
 
-The attacker shares the machine's processors with the coordinators, so he opens at most 2,500 connections a second until there are enough and 1,000 after, and sends bad requests at --bad; holding connections costs him nothing.
+The attacker is a process of its own, at a low priority, since a real one has processors of his own. He opens at most 2,500 connections a second until there are enough and 1,000 after, and sends bad requests at --bad; holding connections costs him nothing.
 
 It counts what each kind was answered with. In the end everything that was handed out to the honest hosts is reported and accounted for. Exit code 1 if an attack was accepted, something was lost, or a coordinator died. How much slower honest clients were is for the reader to judge: the figures are those of this machine.`
 }
@@ -59,10 +59,7 @@ type abuseResult struct {
 	Newcomers int     `json:"newcomers"`        // under attack
 	NewFailed int     `json:"newcomers_failed"` // of them
 
-	Opened   uint64                       `json:"connections_opened"`
-	Held     int64                        `json:"connections_held"` // the most at a time
-	Accepted uint64                       `json:"attacks_accepted"`
-	Answers  map[string]map[string]uint64 `json:"answers"` // by kind of attack
+	attackResult
 
 	RSSBefore []int64  `json:"rss_mb_before"` // of each coordinator
 	RSS       []int64  `json:"rss_mb"`        // the most under attack
@@ -72,7 +69,7 @@ type abuseResult struct {
 	Twice     uint64   `json:"credited_twice"`
 	Died      []string `json:"nodes_died,omitempty"`
 	Steal     *float64 `json:"steal_percent"`
-	OthersCPU *float64 `json:"attacker_cpu_percent"` // of all processors: this program, attack and honest hosts
+	LoadCPU   *float64 `json:"load_cpu_percent"` // of all processors: the honest hosts
 	NodesCPU  *float64 `json:"coordinators_cpu_percent"`
 	accounting
 	Problems []string `json:"problems,omitempty"`
@@ -95,7 +92,7 @@ func (c *benchAbuseCommand) Run(a *app) error {
 	if err := errors.Join(b.submit(a.ctx), b.enrol(a.ctx)); err != nil {
 		return err
 	}
-	t := &abuse{loadBench: b, flags: c, answers: map[string]map[string]uint64{}}
+	t := &abuse{loadBench: b, flags: c}
 	if err := t.run(a.ctx); err != nil {
 		return err
 	}
@@ -183,7 +180,7 @@ func (t *abuse) end(from sample, lines []int) error {
 	r.Elections = to.term - from.term
 	if from.usage && to.usage {
 		r.Steal = pointer(usage.StealPercent(from.machine, to.machine))
-		r.OthersCPU = pointer(usage.PercentOf(to.self.CPU-from.self.CPU, from.machine, to.machine))
+		r.LoadCPU = pointer(usage.PercentOf(to.self.CPU-from.self.CPU, from.machine, to.machine))
 		var nodes time.Duration
 		for i := range to.nodes {
 			nodes += to.nodes[i].CPU - from.nodes[i].CPU
@@ -219,7 +216,7 @@ func (t *abuse) report() {
 	t.say("Honest exchanges            p50 %.1f ms, p99 %.1f ms; under attack p50 %.1f ms, p99 %.1f ms: %.2f times", r.QuietP50, r.Quiet, r.P50, r.P99, r.Ratio)
 	t.say("  while the attack began    p99 %.1f ms; %d requests were sent again", r.RampP99, r.Repeated)
 	t.say("Newcomers                   p99 %.1f ms; under attack %.1f ms, %d of %d failed", r.NewQuiet, r.NewP99, r.NewFailed, r.Newcomers)
-	t.say("Connections of the attacker %d, at most %d at a time", r.Opened, r.Held)
+	t.say("Connections of the attacker %d, at most %d at a time", r.Opened, r.Most)
 	for _, kind := range slices.Sorted(maps.Keys(r.Answers)) {
 		var parts []string
 		for _, answer := range slices.Sorted(maps.Keys(r.Answers[kind])) {

@@ -1,6 +1,8 @@
 package httpapi
 
 import (
+	"bytes"
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -163,7 +165,30 @@ func (s *Server) storeUpload(w http.ResponseWriter, r *http.Request, area string
 	if size > most {
 		return 0, protocol.Refuse(protocol.CodeTooLarge, "blob %s has %d bytes, at most %d are allowed", digest.Short(), size, most)
 	}
+	if size <= smallUpload { // a wrong one is not to reach a disk, on which others wait
+		b, err := readSmall(r.Context(), digest, size, body)
+		if err != nil {
+			return 0, uploadRefusal(digest, err)
+		}
+		body = bytes.NewReader(b)
+	}
 	return http.StatusNoContent, uploadRefusal(digest, to.Put(r.Context(), digest, size, body))
+}
+
+// smallUpload is up to which size an upload is verified before it is stored.
+const smallUpload = 16 << 10
+
+// readSmall reads a small upload and verifies it.
+func readSmall(ctx context.Context, digest task.Digest, size int64, r io.Reader) ([]byte, error) {
+	body := storage.NewBody(digest, size, r)
+	b, err := body.Next(ctx, make([]byte, max(1, size)))
+	if err == nil {
+		_, err = body.Next(ctx, make([]byte, 1))
+	}
+	if err != io.EOF { // never wrapped
+		return nil, err
+	}
+	return b, nil
 }
 
 // uploadBody is the plain bytes of an upload and how many there are said to be.
