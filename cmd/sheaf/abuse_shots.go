@@ -58,7 +58,7 @@ func (t *attacker) shots() (map[string]func() shot, error) {
 		"too large a request": func() shot {
 			return shot{method: "POST", path: protocol.PathRequests, length: 1 << 40, body: []byte("x")}
 		},
-		"a request without end": func() shot {
+		"a request of no length": func() shot {
 			return shot{method: "POST", path: protocol.PathRequests, length: -1}
 		},
 		"too large a blob": func() shot { return blob(task.MaxInputSize+1, 0, "", []byte("x")) },

@@ -90,6 +90,7 @@ func TestBodiesTakeSoMuchMemory(t *testing.T) {
 	s := &Server{}
 	read := func(body io.Reader) error {
 		r := httptest.NewRequest(http.MethodPost, "/", body)
+		r.ContentLength = protocol.MaxEnvelope
 		_, release, err := s.readBody(httptest.NewRecorder(), r, protocol.MaxEnvelope)
 		release()
 		return err
@@ -121,5 +122,20 @@ func TestBodiesTakeSoMuchMemory(t *testing.T) {
 	}
 	if n := s.bodies.Load(); n != others {
 		t.Errorf("%d bytes are counted in the end, want %d", n, others)
+	}
+}
+
+// A request that does not say how long it is, or is too long, is not read.
+func TestBodiesAreAnnounced(t *testing.T) {
+	s := &Server{}
+	for _, k := range []struct {
+		announced int64
+		want      protocol.Code
+	}{{-1, protocol.CodeMalformed}, {protocol.MaxEnvelope + 1, protocol.CodeTooLarge}, {1 << 62, protocol.CodeTooLarge}} {
+		r := httptest.NewRequest(http.MethodPost, "/", io.MultiReader())
+		r.Body, r.ContentLength = nil, k.announced
+		if _, _, err := s.readBody(httptest.NewRecorder(), r, protocol.MaxEnvelope); !protocol.HasCode(err, k.want) {
+			t.Errorf("a body of %d bytes: %v", k.announced, err)
+		}
 	}
 }

@@ -36,19 +36,18 @@ const (
 // readBody reads the whole body of a small request, within a limit and a time.
 // release must be called when it is not needed any more.
 func (s *Server) readBody(w http.ResponseWriter, r *http.Request, limit int64) (b []byte, release func(), err error) {
-	if r.ContentLength > limit {
+	switch {
+	case r.ContentLength < 0: // memory would be taken again and again as it grows
+		return nil, func() {}, protocol.Refuse(protocol.CodeMalformed, "a request needs a Content-Length")
+	case r.ContentLength > limit:
 		return nil, func() {}, protocol.Refuse(protocol.CodeTooLarge, "a request of %d bytes, at most %d are allowed", r.ContentLength, limit)
 	}
 	// Where the connection has no deadlines (in tests) the limit in bytes is left.
 	_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(requestTimeout))
-	body := &countedBody{r: http.MaxBytesReader(w, r.Body, limit), all: &s.bodies}
+	body := &countedBody{r: r.Body, all: &s.bodies}
 	b, err = readAll(body, r.ContentLength)
-	var tooLarge *http.MaxBytesError
 	var busy *protocol.Error
-	switch {
-	case errors.As(err, &tooLarge):
-		err = protocol.Refuse(protocol.CodeTooLarge, "a request of more than %d bytes", limit)
-	case err != nil && !errors.As(err, &busy):
+	if err != nil && !errors.As(err, &busy) {
 		err = protocol.Refuse(protocol.CodeMalformed, "the request did not arrive whole: %v", err)
 	}
 	return b, body.release, err
