@@ -20,6 +20,7 @@ import (
 	"github.com/sheafgrid/sheaf/coordinator/httpapi"
 	"github.com/sheafgrid/sheaf/coordinator/state"
 	"github.com/sheafgrid/sheaf/coordinator/sweep"
+	"github.com/sheafgrid/sheaf/internal/gate"
 	"github.com/sheafgrid/sheaf/storage"
 	"github.com/sheafgrid/sheaf/storage/partial"
 	"github.com/sheafgrid/sheaf/task"
@@ -55,6 +56,8 @@ type Parts struct {
 	// Disk tells the bytes of log and snapshots on the disk, and those that are
 	// free there; nil where there is no disk.
 	Disk func() (log, free int64)
+
+	Connections func() gate.Counts // of clients; nil where there are no ports
 
 	DirectPublic, DirectOutputs httpapi.Direct // where clients may send and read blobs by themselves; nil: nowhere
 }

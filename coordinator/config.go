@@ -13,6 +13,10 @@ import (
 	"github.com/sheafgrid/sheaf/task"
 )
 
+// DefaultConnections is how many clients may be connected. They are connected
+// while they talk, and two minutes longer.
+const DefaultConnections = 8192
+
 // raftPortAbove is how far above the port for clients that for other
 // coordinators is, unless it is given.
 const raftPortAbove = 1000
@@ -59,6 +63,12 @@ func (c *Config) complete() error {
 	}
 	if c.Wall == nil {
 		c.Wall = time.Now
+	}
+	if c.MaxConnections < 0 || c.MaxPerHost < 0 {
+		return fmt.Errorf("%d connections, %d of one address: want numbers from 0 on", c.MaxConnections, c.MaxPerHost)
+	}
+	if c.MaxConnections == 0 {
+		c.MaxConnections = DefaultConnections
 	}
 	if c.Timing == (consensus.Timing{}) {
 		c.Timing = consensus.TimingLAN()

@@ -29,6 +29,7 @@ import (
 	"github.com/sheafgrid/sheaf/coordinator/scrub"
 	"github.com/sheafgrid/sheaf/internal/diskwatch"
 	"github.com/sheafgrid/sheaf/internal/fsutil"
+	"github.com/sheafgrid/sheaf/internal/gate"
 	"github.com/sheafgrid/sheaf/protocol"
 	"github.com/sheafgrid/sheaf/storage/dir"
 	"github.com/sheafgrid/sheaf/storage/partial"
@@ -56,7 +57,11 @@ type Config struct {
 	S3Hidden  bool        // clients cannot reach the S3 server: coordinators pass blobs on
 	Scrub     int64       // bytes a second that the search for damaged blobs reads; 0: none
 	Timing    consensus.Timing
-	Logger    *slog.Logger
+
+	MaxConnections int // of clients, fewer where there are not enough file descriptors; 0: DefaultConnections
+	MaxPerHost     int // of them, from one address; 0: no bound
+
+	Logger *slog.Logger
 
 	// Now reads a monotonic clock in milliseconds; nil means the process's own.
 	Now func() int64
@@ -86,6 +91,7 @@ type Coordinator struct {
 	bucket   *bucket // nil: none
 	scrubber *scrub.Scrubber
 	listener net.Listener
+	gate     *gate.Gate // bounds who is connected to the listener
 	port     *peers.Port
 	live     atomic.Pointer[assembly] // set when the node is put together
 	members  reach                    // how it reaches the others
@@ -118,6 +124,7 @@ func (c *Coordinator) open(ctx context.Context) (err error) {
 	if c.listener, err = net.Listen("tcp", c.cfg.Listen); err != nil {
 		return fmt.Errorf("listening for clients on %s: %w; choose another address with --listen", c.cfg.Listen, err)
 	}
+	c.openGate()
 	key, err := nodeKey(&c.cfg)
 	if err != nil {
 		return err
@@ -133,6 +140,16 @@ func (c *Coordinator) open(ctx context.Context) (err error) {
 		return err
 	}
 	return c.openParts(ctx, id, key)
+}
+
+// openGate bounds the connections of clients.
+func (c *Coordinator) openGate() {
+	most := gate.Most(c.cfg.MaxConnections)
+	if most < c.cfg.MaxConnections {
+		c.cfg.Logger.Warn("the system gives this process too few file descriptors: fewer clients can be connected than would be allowed; raise the limit (ulimit -n, LimitNOFILE under systemd)",
+			"can", most, "allowed", c.cfg.MaxConnections)
+	}
+	c.gate = gate.New(c.listener, gate.Config{Limit: most, PerHost: c.cfg.MaxPerHost, Logger: c.cfg.Logger})
 }
 
 // openParts opens the node's stores and ports, and puts it together.
@@ -175,7 +192,7 @@ func (c *Coordinator) openParts(ctx context.Context, id Identity, key *ecdsa.Pri
 		Room:    func(bytes int64) (func(), error) { return c.disk.Take(1, bytes) },
 		Collect: &Collected{Public: public, Outputs: c.outputs.kept, Clock: clock, Pace: collectPace},
 		Find:    c.finder(), Local: loopback(c.listener.Addr().String()) && loopback(c.cfg.Raft),
-		CopyRate: c.cfg.CopyRate, Disk: c.diskUse, Timing: c.cfg.Timing, Dir: c.cfg.Dir, Now: c.cfg.Now, Wall: c.cfg.Wall, Logger: c.cfg.Logger,
+		CopyRate: c.cfg.CopyRate, Disk: c.diskUse, Connections: c.gate.Counts, Timing: c.cfg.Timing, Dir: c.cfg.Dir, Now: c.cfg.Now, Wall: c.cfg.Wall, Logger: c.cfg.Logger,
 	}
 	if bucket != nil {
 		parts.Public, parts.Shared, parts.Collect = bucket.public, inBucket, nil
@@ -278,6 +295,7 @@ func (c *Coordinator) run(ctx context.Context) error {
 		Handler: c.Handler(), ReadHeaderTimeout: 10 * time.Second, IdleTimeout: 2 * time.Minute, MaxHeaderBytes: 16 << 10,
 		ErrorLog: slog.NewLogLogger(c.cfg.Logger.Handler(), slog.LevelDebug),
 	}
+	c.gate.Attach(server)
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error { return c.assembly.Run(ctx) })
 	g.Go(func() error { return c.port.Run(ctx) })
@@ -288,7 +306,7 @@ func (c *Coordinator) run(ctx context.Context) error {
 	g.Go(func() error { return c.scrubber.Run(ctx) })
 	g.Go(func() error { return c.expireUploads(ctx) })
 	g.Go(func() error { return c.front.Run(ctx) })
-	g.Go(func() error { return serve(ctx, server, c.front.Listener(c.listener)) })
+	g.Go(func() error { return serve(ctx, server, c.front.Listener(c.gate)) })
 	return errors.Join(g.Wait(), c.close())
 }
 

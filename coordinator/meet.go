@@ -54,9 +54,9 @@ func (r reach) Client() *http.Client { return r.members }
 // servePeers answers the other coordinators until ctx ends.
 func (c *Coordinator) servePeers(ctx context.Context) error {
 	server := &http.Server{
-		Handler: c.PeerHandler(), ConnContext: peers.ConnContext,
-		ReadHeaderTimeout: 10 * time.Second, IdleTimeout: 2 * time.Minute, MaxHeaderBytes: 16 << 10,
+		Handler: c.PeerHandler(), ReadHeaderTimeout: 10 * time.Second, IdleTimeout: 2 * time.Minute, MaxHeaderBytes: 16 << 10,
 		ErrorLog: slog.NewLogLogger(c.cfg.Logger.Handler(), slog.LevelDebug),
 	}
+	c.port.Attach(server)
 	return serve(ctx, server, c.port.HTTP())
 }

@@ -119,6 +119,14 @@ func (a *assembly) writeRequests(m *metrics.Writer) {
 	}
 	m.Counter("sheaf_refusals_total", "", float64(c.otherCodes.Value()), "reason", "unknown")
 	m.Counter("sheaf_shed_total", "Requests sent away because of too much to do.", float64(c.refusals[protocol.CodeOverloaded].Value()))
+	if a.parts.Connections == nil {
+		return
+	}
+	n := a.parts.Connections()
+	m.Gauge("sheaf_connections", "Connections of clients.", float64(n.Open))
+	m.Counter("sheaf_connections_total", "Connections of clients that were let in.", float64(n.Entered))
+	m.Counter("sheaf_connections_closed_total", "Connections of clients closed to make room for others, the longest waiting first.", float64(n.Cut))
+	m.Counter("sheaf_connections_refused_total", "Connections of clients turned away: all others were being served.", float64(n.Refused))
 }
 
 // writeState writes what the replicated state holds. It is the same on every

@@ -20,6 +20,8 @@ type benchCommand struct {
 	Cluster  benchClusterCommand  `cmd:"" help:"Measure how many tasks a second a cluster on this machine can take, and how soon it answers."`
 	State    benchStateCommand    `cmd:"" help:"Measure what a large job, a million live tasks and millions of finished ones take of a coordinator."`
 	Failover benchFailoverCommand `cmd:"" help:"Measure how long a cluster on this machine is without a leader when its leader is killed."`
+	Abuse    benchAbuseCommand    `cmd:"" help:"Attack a cluster on this machine with 10,000 half-open connections, slow and bad requests, and measure what honest clients notice."`
+	Attack   benchAttackCommand   `cmd:"" hidden:""`
 	Replace  benchReplaceCommand  `cmd:"" help:"Lose every coordinator with its disk, one after the other, put new ones in their places, and count what was lost."`
 }
 

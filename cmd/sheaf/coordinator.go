@@ -38,6 +38,8 @@ type coordinatorCommand struct {
 	Reserve    sizeFlag   `help:"Space of the disk that uploads leave free, for the log and everything else, such as 2GiB; a plain number is MiB. Default: 1GiB." default:"1024" placeholder:"SIZE"`
 	S3         s3Flags    `embed:"" prefix:"s3-"`
 	Scrub      sizeFlag   `help:"How much of the stored blobs is read per second in search of damage; a plain number is MiB, 0 switches it off. Default: 4 MiB." default:"4" placeholder:"SIZE"`
+	Most       int        `help:"How many clients may be connected; beyond that, those are closed that wait the longest. Fewer where the system gives too few file descriptors. Default: ${default}." name:"max-connections" default:"8192" placeholder:"N"`
+	PerAddress int        `help:"How many connections may come from one address (of IPv6: one /64 network); 0: no limit, as for a proxy on another machine. This machine has none. Default: ${default}." name:"max-connections-per-address" default:"512" placeholder:"N"`
 	Verbose    bool       `help:"Log what Raft does, too." short:"v"`
 }
 
@@ -78,6 +80,7 @@ func (c *coordinatorCommand) Run(a *app) error {
 	cfg := coordinator.Config{
 		Dir: c.Data, Listen: c.Listen, Raft: c.Raft, Advertise: c.Advertise, Name: task.NodeID(c.Name),
 		Join: c.Join, Replace: task.NodeID(c.Replace), Token: c.Token, HTTPS: c.https(), Quota: c.Quota, Reserve: int64(c.Reserve), Scrub: int64(c.Scrub), CopyRate: int64(c.CopyRate), Logger: log,
+		MaxConnections: c.Most, MaxPerHost: c.PerAddress,
 	}
 	if c.Timing == "wan" {
 		cfg.Timing = consensus.TimingWAN()
@@ -144,6 +147,9 @@ func (c *coordinatorCommand) check() error {
 	}
 	if c.Quota < 0 {
 		return failure{fmt.Errorf("--quota %d: want a number of bytes, or 0 for no limit", c.Quota), exitUsage}
+	}
+	if c.Most < 16 || c.Most > 1<<20 || c.PerAddress < 0 {
+		return failure{fmt.Errorf("--max-connections %d --max-connections-per-address %d: want 16 to %d connections, and 0 (no limit) or more of one address", c.Most, c.PerAddress, 1<<20), exitUsage}
 	}
 	if c.Reserve > 1<<50 || c.Scrub > 1<<40 {
 		return failure{errors.New("--reserve or --scrub: want a size like 2GiB"), exitUsage}

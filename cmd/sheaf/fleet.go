@@ -40,6 +40,7 @@ type process struct {
 	name  string
 	args  []string
 	url   string // of a coordinator
+	raft  string // of a coordinator: HOST:PORT for the others
 	log   string // file that its output goes to
 	trail string // file of a client's acknowledged reports
 
@@ -84,10 +85,10 @@ func (f *fleet) addCoordinators(ctx context.Context, n int, flags ...string) err
 	}
 	for i := range n {
 		name := fmt.Sprintf("n%d", i+1)
-		p := &process{name: name, url: fmt.Sprintf("http://127.0.0.1:%d", ports[2*i])}
+		p := &process{name: name, url: fmt.Sprintf("http://127.0.0.1:%d", ports[2*i]), raft: fmt.Sprintf("127.0.0.1:%d", ports[2*i+1])}
 		p.args = []string{
 			"coordinator", "--data", filepath.Join(f.dir, name), "--name", name,
-			"--listen", fmt.Sprintf("127.0.0.1:%d", ports[2*i]), "--raft", fmt.Sprintf("127.0.0.1:%d", ports[2*i+1]),
+			"--listen", fmt.Sprintf("127.0.0.1:%d", ports[2*i]), "--raft", p.raft,
 		}
 		if i == 0 {
 			p.args = append(p.args, "--bootstrap")

@@ -102,6 +102,10 @@ func TestUploadsAreVerified(t *testing.T) {
 			t.Fatal(err)
 		}
 		packed := z.EncodeAll(plain, nil)
+		wide := z.EncodeAll(make([]byte, 64<<20), nil) // a window of 8 MiB
+		if z, err = zstd.NewWriter(nil, zstd.WithWindowSize(1<<20)); err != nil {
+			t.Fatal(err)
+		}
 		bomb := z.EncodeAll(make([]byte, 64<<20), nil)
 		digest := task.Sum(plain)
 		size := fmt.Sprint(len(plain))
@@ -119,6 +123,7 @@ func TestUploadsAreVerified(t *testing.T) {
 			{"no size", 400, digest, packed, []string{"Content-Encoding", "zstd"}},
 			{"not zstd", 400, digest, plain, []string{"Content-Encoding", "zstd", protocol.HeaderSize, size}},
 			{"gzip", 400, digest, plain, []string{"Content-Encoding", "gzip"}},
+			{"too wide a window", 400, digest, wide, []string{"Content-Encoding", "zstd", protocol.HeaderSize, size}},
 			{"a bomb", 422, digest, bomb, []string{"Content-Encoding", "zstd", protocol.HeaderSize, size}},
 		} {
 			if got := upload(t, c, p, k.digest, k.body, k.header...); got != k.want {

@@ -17,6 +17,7 @@ import (
 	"log/slog"
 	"math/rand/v2"
 	"net/http"
+	"sync/atomic"
 	"time"
 
 	"github.com/sheafgrid/sheaf/coordinator/state"
@@ -96,11 +97,16 @@ type Server struct {
 	shedder  *shedder
 	passing  chan struct{} // holds one for each request that is passed on to the leader
 	backups  chan struct{} // holds one for each snapshot that is being sent
+	decoders decoders      // of compressed uploads
+	bodies   atomic.Int64  // bytes of requests in memory (countedBody)
 }
 
 // New makes a server; it is an http.Handler.
 func New(cfg Config) *Server {
-	s := &Server{cfg: cfg, mux: http.NewServeMux(), verifier: newVerifier(), shedder: newShedder(cfg.Patience, time.Now, rand.Int64N), passing: make(chan struct{}, maxPassing), backups: make(chan struct{}, maxSnapshots)}
+	s := &Server{
+		cfg: cfg, mux: http.NewServeMux(), verifier: newVerifier(), shedder: newShedder(cfg.Patience, time.Now, rand.Int64N),
+		passing: make(chan struct{}, maxPassing), backups: make(chan struct{}, maxSnapshots), decoders: newDecoders(),
+	}
 	s.mux.HandleFunc("POST "+protocol.PathRequests, s.serveRequest)
 	s.mux.HandleFunc("GET "+protocol.PathCluster, s.serveCluster)
 	s.mux.HandleFunc("GET "+protocol.PathNode, s.serveNode)

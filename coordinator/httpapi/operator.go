@@ -116,7 +116,9 @@ func (s *Server) serveOperatorBatch(w http.ResponseWriter, r *http.Request) {
 	var list []byte
 	var asked []protocol.Asked
 	if err == nil {
-		list, err = readBody(w, r, int64(protocol.MaxAsk))
+		var release func()
+		list, release, err = s.readBody(w, r, int64(protocol.MaxAsk))
+		defer release()
 	}
 	if err == nil && task.Sum(list).String() != r.PathValue("sum") {
 		err = protocol.Refuse(protocol.CodeMalformed, "the list of blobs is not the one that the path names")

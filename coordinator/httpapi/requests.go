@@ -10,7 +10,8 @@ import (
 
 // serveRequest answers a signed request with a Reply, whatever becomes of it.
 func (s *Server) serveRequest(w http.ResponseWriter, r *http.Request) {
-	body, err := readBody(w, r, protocol.MaxEnvelope)
+	body, release, err := s.readBody(w, r, protocol.MaxEnvelope)
+	defer release()
 	if err != nil {
 		s.reply(w, nil, err)
 		return

@@ -73,7 +73,7 @@ func (s *Server) appendPart(w http.ResponseWriter, r *http.Request, o partial.Ow
 		}
 		defer release()
 	}
-	_, body, done, err := uploadBody(w, r)
+	_, body, done, err := s.uploadBody(w, r)
 	if err != nil {
 		return 0, err
 	}

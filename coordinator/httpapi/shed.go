@@ -9,9 +9,9 @@ import (
 	"github.com/sheafgrid/sheaf/protocol"
 )
 
-// stuck is how many exchanges may take longer than patience without a meaning: a
+// fewStuck is how many exchanges may take longer than patience without a meaning: a
 // peer that is slow for one group of outputs must not close the door to all.
-const stuck = 32
+const fewStuck = 32
 
 // What a host that is sent away is told: to come back after a time drawn between
 // half and three halves of the pause. The pause grows until those who come too early are
@@ -77,14 +77,14 @@ func (s *shedder) enter() (leave func(), err error) {
 // late reports whether a new one would wait for too long: since so many are before
 // it, or because those wait for something else.
 func (s *shedder) late(now time.Time) bool {
-	if s.inside.Len() <= stuck {
+	if s.inside.Len() <= fewStuck {
 		return false
 	}
 	if s.most > 0 && s.inside.Len() >= s.most {
 		return true
 	}
 	e := s.inside.Front()
-	for range stuck {
+	for range fewStuck {
 		e = e.Next()
 	}
 	return now.Sub(e.Value.(time.Time)) > s.patience
@@ -103,8 +103,8 @@ func (s *shedder) adapt(now time.Time) {
 		s.pause = max(s.pause/2, minPause)
 	}
 	s.most = 0
-	if s.fewest > stuck {
-		s.most = max(stuck, int(int64(s.served)*int64(s.patience)/int64(took)))
+	if s.fewest > fewStuck {
+		s.most = max(fewStuck, int(int64(s.served)*int64(s.patience)/int64(took)))
 	}
 	s.began, s.taken, s.sent, s.served, s.fewest = now, 0, 0, 0, s.inside.Len()
 }

@@ -84,7 +84,7 @@ func TestSheddingForgivesAFew(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newShedder(time.Second, time.Now, rand.Int64N)
 		var leave []func()
-		for range stuck {
+		for range fewStuck {
 			l, err := s.enter()
 			if err != nil {
 				t.Fatal(err)
@@ -94,12 +94,12 @@ func TestSheddingForgivesAFew(t *testing.T) {
 		time.Sleep(time.Minute)
 		l, err := s.enter()
 		if err != nil {
-			t.Fatalf("%d are stuck: %v", stuck, err)
+			t.Fatalf("%d are stuck: %v", fewStuck, err)
 		}
 		leave = append(leave, l)
 		time.Sleep(2 * time.Second)
 		if _, err := s.enter(); err == nil {
-			t.Fatalf("%d are stuck, and another one is let in", stuck+1)
+			t.Fatalf("%d are stuck, and another one is let in", fewStuck+1)
 		}
 		for _, l := range leave {
 			l()

@@ -1,14 +1,14 @@
 package httpapi
 
 import (
+	"bytes"
+	"context"
 	"errors"
 	"fmt"
 	"io"
 	"net/http"
 	"strconv"
 	"time"
-
-	"github.com/klauspost/compress/zstd"
 
 	"github.com/sheafgrid/sheaf/coordinator/state"
 	"github.com/sheafgrid/sheaf/protocol"
@@ -157,7 +157,7 @@ func (s *Server) storeUpload(w http.ResponseWriter, r *http.Request, area string
 	case offset != "" && s.cfg.Partial != nil:
 		return s.resume(w, r, to, partial.Owner{Area: area, Key: key, Digest: digest}, most)
 	}
-	size, body, done, err := uploadBody(w, r)
+	size, body, done, err := s.uploadBody(w, r)
 	if err != nil {
 		return 0, err
 	}
@@ -165,13 +165,36 @@ func (s *Server) storeUpload(w http.ResponseWriter, r *http.Request, area string
 	if size > most {
 		return 0, protocol.Refuse(protocol.CodeTooLarge, "blob %s has %d bytes, at most %d are allowed", digest.Short(), size, most)
 	}
+	if size <= smallUpload { // a wrong one is not to reach a disk, on which others wait
+		b, err := readSmall(r.Context(), digest, size, body)
+		if err != nil {
+			return 0, uploadRefusal(digest, err)
+		}
+		body = bytes.NewReader(b)
+	}
 	return http.StatusNoContent, uploadRefusal(digest, to.Put(r.Context(), digest, size, body))
+}
+
+// smallUpload is up to which size an upload is verified before it is stored.
+const smallUpload = 16 << 10
+
+// readSmall reads a small upload and verifies it.
+func readSmall(ctx context.Context, digest task.Digest, size int64, r io.Reader) ([]byte, error) {
+	body := storage.NewBody(digest, size, r)
+	b, err := body.Next(ctx, make([]byte, max(1, size)))
+	if err == nil {
+		_, err = body.Next(ctx, make([]byte, 1))
+	}
+	if err != io.EOF { // never wrapped
+		return nil, err
+	}
+	return b, nil
 }
 
 // uploadBody is the plain bytes of an upload and how many there are said to be.
 // A store reads no more than that, so that a small body cannot grow without
-// end; the decoder's own memory is bounded here.
-func uploadBody(w http.ResponseWriter, r *http.Request) (size int64, body io.Reader, done func(), err error) {
+// end.
+func (s *Server) uploadBody(w http.ResponseWriter, r *http.Request) (size int64, body io.Reader, done func(), err error) {
 	moving := newMovingBody(w, r.Body)
 	switch r.Header.Get("Content-Encoding") {
 	case "":
@@ -184,11 +207,8 @@ func uploadBody(w http.ResponseWriter, r *http.Request) (size int64, body io.Rea
 		if err != nil || size < 0 {
 			return 0, nil, nil, protocol.Refuse(protocol.CodeMalformed, "a compressed upload needs the header %s", protocol.HeaderSize)
 		}
-		z, err := zstd.NewReader(moving, zstd.WithDecoderConcurrency(1), zstd.WithDecoderMaxWindow(8<<20), zstd.WithDecoderLowmem(true))
-		if err != nil {
-			return 0, nil, nil, fmt.Errorf("zstd: %w", err)
-		}
-		return size, z, z.Close, nil
+		plain, done, err := s.decoders.decode(moving)
+		return size, plain, done, err
 	}
 	return 0, nil, nil, protocol.Refuse(protocol.CodeMalformed, "an upload may be compressed with zstd, not with %q", r.Header.Get("Content-Encoding"))
 }

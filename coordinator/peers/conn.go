@@ -81,6 +81,7 @@ func (p *Port) dial(ctx context.Context, node task.NodeID, address, speak string
 	}
 	var peer Peer
 	line := newLine(raw)
+	line.known()
 	conn := tls.Client(line, &tls.Config{
 		MinVersion: tls.VersionTLS13, NextProtos: []string{speak}, Time: p.cfg.Now, ServerName: string(node),
 		DynamicRecordSizingDisabled: true,

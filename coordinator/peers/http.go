@@ -27,9 +27,8 @@ func CallerOf(ctx context.Context) (p Peer, ok bool) {
 	return p, ok && p.Node != ""
 }
 
-// ConnContext is for the http.Server that serves Port.HTTP: it makes CallerOf
-// work.
-func ConnContext(ctx context.Context, conn net.Conn) context.Context {
+// connContext makes CallerOf work.
+func connContext(ctx context.Context, conn net.Conn) context.Context {
 	if c, ok := conn.(*Conn); ok {
 		return WithCaller(ctx, c.Peer())
 	}

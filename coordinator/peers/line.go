@@ -4,6 +4,8 @@ import (
 	"bufio"
 	"net"
 	"sync"
+
+	"github.com/sheafgrid/sheaf/internal/gate"
 )
 
 // Sizes in bytes of what is read at a time, what is gathered at most, and what
@@ -19,17 +21,32 @@ const (
 // message's records are gathered and go together.
 type line struct {
 	net.Conn
-	in *bufio.Reader
+	in *bufio.Reader // nil: whoever calls is a stranger, and gets no memory
 
 	mu      sync.Mutex
 	gathers bool
 	out     []byte
 }
 
-func newLine(c net.Conn) *line { return &line{Conn: c, in: bufio.NewReaderSize(c, readAtOnce)} }
+func newLine(c net.Conn) *line { return &line{Conn: c} }
+
+// known says that the peer is of the cluster, and not counted among strangers.
+// Nobody may be reading or writing.
+func (l *line) known() {
+	l.Conn = gate.Release(l.Conn)
+	l.in = bufio.NewReaderSize(l.Conn, readAtOnce)
+}
+
+// NetConn is the connection below.
+func (l *line) NetConn() net.Conn { return l.Conn }
 
 // Read reads what has come.
-func (l *line) Read(b []byte) (int, error) { return l.in.Read(b) }
+func (l *line) Read(b []byte) (int, error) {
+	if l.in == nil {
+		return l.Conn.Read(b)
+	}
+	return l.in.Read(b)
+}
 
 // Write passes records on, or gathers them.
 func (l *line) Write(b []byte) (int, error) {

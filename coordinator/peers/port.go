@@ -8,10 +8,12 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"net/http"
 	"strings"
 	"sync"
 	"time"
 
+	"github.com/sheafgrid/sheaf/internal/gate"
 	"github.com/sheafgrid/sheaf/task"
 )
 
@@ -23,6 +25,14 @@ const (
 
 // handshakeTimeout is how long a stranger may take to prove who it is.
 const handshakeTimeout = 5 * time.Second
+
+// How many callers there may be at a time that have not proved, with a
+// certificate, to be of the cluster: all of them, and those of one address.
+// They are at their handshake, or ask to join.
+const (
+	maxStrangers        = 4096
+	maxStrangersPerHost = 64
+)
 
 // Config is what a Port is made of.
 type Config struct {
@@ -46,6 +56,7 @@ type Port struct {
 	listener net.Listener
 	server   *tls.Config
 
+	gate       *gate.Gate // counts those who have not proved to be of the cluster
 	raft, http *entrance
 	complaints complaints
 }
@@ -67,6 +78,7 @@ func Listen(cfg Config, bind string) (*Port, error) {
 	if p.listener, err = net.Listen("tcp", bind); err != nil {
 		return nil, fmt.Errorf("listening for other coordinators on %s: %w", bind, err)
 	}
+	p.gate = gate.New(p.listener, gate.Config{Limit: gate.Most(maxStrangers), PerHost: maxStrangersPerHost, Logger: cfg.Logger})
 	return p, nil
 }
 
@@ -89,26 +101,19 @@ func (p *Port) Run(ctx context.Context) error {
 	defer stop()
 	var handshakes sync.WaitGroup
 	defer handshakes.Wait()
-	var at callers
 	for {
-		conn, err := p.listener.Accept()
+		conn, err := p.gate.Accept()
 		switch {
 		case errors.Is(err, net.ErrClosed):
 			return nil
 		case err != nil:
-			p.cfg.Logger.Warn("a peer could not be let in", "error", err) // no file descriptor is left, for example
+			if p.complaints.due() {
+				p.cfg.Logger.Warn("a peer could not be let in", "error", err)
+			}
 			pause(ctx, 50*time.Millisecond)
 			continue
 		}
-		leave, ok := at.enter(conn.RemoteAddr())
-		if !ok {
-			_ = conn.Close()
-			continue
-		}
-		handshakes.Go(func() {
-			defer leave()
-			p.welcome(ctx, conn)
-		})
+		handshakes.Go(func() { p.welcome(ctx, conn) })
 	}
 }
 
@@ -138,6 +143,7 @@ func (p *Port) welcome(ctx context.Context, raw net.Conn) {
 	proven := &Conn{Conn: conn, line: line, port: p}
 	if len(state.PeerCertificates) > 0 {
 		proven.peer = peerOf(state.PeerCertificates[0])
+		line.known()
 	}
 	if proven.raft = to == p.raft; proven.raft {
 		if err := proven.vouch(ctx); err != nil {
@@ -182,6 +188,13 @@ func looksLikeHTTP(header [5]byte) bool {
 		return true
 	}
 	return false
+}
+
+// Attach sets up the server of Port.HTTP: CallerOf works, and callers without a
+// certificate are bounded in number.
+func (p *Port) Attach(s *http.Server) {
+	s.ConnContext = connContext
+	p.gate.Attach(s)
 }
 
 // Addr is the address that is listened on.

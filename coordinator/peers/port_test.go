@@ -76,7 +76,8 @@ func newNode(t *testing.T, authority *peers.Authority, name task.NodeID) *node {
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	var done sync.WaitGroup
-	server := &http.Server{ConnContext: peers.ConnContext, Handler: http.HandlerFunc(n.serve), ErrorLog: slog.NewLogLogger(slog.DiscardHandler, 0)}
+	server := &http.Server{Handler: http.HandlerFunc(n.serve), ErrorLog: slog.NewLogLogger(slog.DiscardHandler, 0)}
+	n.Attach(server)
 	done.Go(func() { _ = n.Run(ctx) })
 	done.Go(func() { _ = server.Serve(n.HTTP()) })
 	done.Go(n.echo)
