@@ -162,7 +162,9 @@ func (c *SharedCollector) lookAside(ctx context.Context, a sharedArea, did *Repo
 				return err
 			}
 		}
-		if task.Millis(x.Stamp) > c.leader.Now()-asideKept {
+		// As of the beginning of the round: what is in use was looked up after it, and a
+		// round over a large bucket may take days.
+		if task.Millis(x.Stamp) > did.Now-asideKept {
 			return nil
 		}
 		if err := c.pacer.Wait(ctx, eachChange); err != nil {
@@ -178,7 +180,8 @@ func (c *SharedCollector) lookAside(ctx context.Context, a sharedArea, did *Repo
 
 // lookThrough puts aside what nobody has referred to for long.
 func (c *SharedCollector) lookThrough(ctx context.Context, a sharedArea, did *Report) error {
-	return a.store.List(ctx, func(d task.Digest, size int64) error {
+	var failed error // of the first blob; the others are looked at all the same
+	err := a.store.List(ctx, func(d task.Digest, size int64) error {
 		if a.live(d) {
 			return nil
 		}
@@ -191,11 +194,18 @@ func (c *SharedCollector) lookThrough(ctx context.Context, a sharedArea, did *Re
 		}
 		stamp := c.leader.Now()
 		if err := a.store.PutAside(ctx, d, int64(stamp), func() error { return c.mayRemove(ctx, stamp) }); err != nil {
-			return err
+			if ctx.Err() != nil || c.leader.Verify(ctx) != nil {
+				return err
+			}
+			if failed == nil {
+				failed = err
+			}
+			return nil
 		}
 		did.Aside.count(size)
 		return nil
 	})
+	return errors.Join(err, failed)
 }
 
 // mayRemove allows a removal. A node that leads now has a clock that is not

@@ -95,17 +95,18 @@ type Server struct {
 	mux      *http.ServeMux
 	verifier *verifier
 	shedder  *shedder
-	passing  chan struct{} // holds one for each request that is passed on to the leader
-	backups  chan struct{} // holds one for each snapshot that is being sent
-	decoders decoders      // of compressed uploads
-	bodies   atomic.Int64  // bytes of requests in memory (countedBody)
+	passing  map[bool]chan struct{} // exchanges, and other requests: holds one for each that is passed on to the leader
+	reading  chan struct{}          // holds one for each submission whose files are read
+	backups  chan struct{}          // holds one for each snapshot that is being sent
+	decoders decoders               // of compressed uploads
+	bodies   atomic.Int64           // bytes of requests in memory (countedBody)
 }
 
 // New makes a server; it is an http.Handler.
 func New(cfg Config) *Server {
 	s := &Server{
 		cfg: cfg, mux: http.NewServeMux(), verifier: newVerifier(), shedder: newShedder(cfg.Patience, time.Now, rand.Int64N),
-		passing: make(chan struct{}, maxPassing), backups: make(chan struct{}, maxSnapshots), decoders: newDecoders(),
+		passing: map[bool]chan struct{}{true: make(chan struct{}, maxPassing), false: make(chan struct{}, maxPassing)}, backups: make(chan struct{}, maxSnapshots), reading: make(chan struct{}, maxReading), decoders: newDecoders(),
 	}
 	s.mux.HandleFunc("POST "+protocol.PathRequests, s.serveRequest)
 	s.mux.HandleFunc("GET "+protocol.PathCluster, s.serveCluster)

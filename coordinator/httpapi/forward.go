@@ -2,8 +2,11 @@ package httpapi
 
 import (
 	"bytes"
+	"context"
+	"fmt"
 	"io"
 	"net/http"
+	"strconv"
 	"time"
 
 	"github.com/sheafgrid/sheaf/coordinator/peers"
@@ -34,26 +37,31 @@ func (s *Server) fresh(pattern string, serve http.HandlerFunc) {
 			serve(w, r)
 			return
 		}
-		if !s.passOn(w, r, nil) {
+		if !s.passOn(w, r) {
 			s.fail(w, noLeader())
 		}
 	})
 }
 
-// maxPassing is how many requests are on their way to the leader at once: no more
-// than the connections that are kept for them. One that is made for a single
-// request takes a millisecond of both nodes' CPU, and many hosts that come at once
-// to a node that does not lead took all of it.
-const maxPassing = 64
+// maxPassing is how many exchanges are on their way to the leader at once, and how
+// many other requests: no more than the connections that are kept for them. One
+// that is made for a single request takes a millisecond of both nodes' CPU, and many
+// hosts that come at once to a node that does not lead took all of it.
+const maxPassing = 32
 
 // forwardRequest passes a verified request on to the leader, or sends it away when
 // it has waited too long for its turn.
-func (s *Server) forwardRequest(w http.ResponseWriter, r *http.Request, body []byte) {
+func (s *Server) forwardRequest(w http.ResponseWriter, r *http.Request, purpose protocol.Purpose, body []byte) {
+	leader := s.leaderURL()
+	if leader == "" || r.Header.Get(headerForwarded) != "" {
+		s.reply(w, nil, noLeader())
+		return
+	}
+	turn := s.passing[purpose == protocol.PurposeExchange]
 	patience := time.NewTimer(s.cfg.Patience)
 	defer patience.Stop()
 	select {
-	case s.passing <- struct{}{}:
-		defer func() { <-s.passing }()
+	case turn <- struct{}{}:
 	case <-patience.C:
 		s.reply(w, nil, &protocol.Error{
 			Code: protocol.CodeOverloaded, Text: "too many requests wait here for the leader; send it to another coordinator, or again later", RetryMillis: 1000,
@@ -62,28 +70,66 @@ func (s *Server) forwardRequest(w http.ResponseWriter, r *http.Request, body []b
 	case <-r.Context().Done():
 		return
 	}
-	if !s.passOn(w, r, body) {
+	answer, status, err := s.askLeader(r, leader, body)
+	<-turn // before it is written: its reader may be slow
+	if err != nil {
 		s.reply(w, nil, noLeader())
+		return
 	}
+	w.Header().Set("Content-Type", protocol.ContentType)
+	w.Header().Set("Content-Length", strconv.Itoa(len(answer)))
+	w.WriteHeader(status)
+	_, _ = w.Write(answer) // who went away asks again
+}
+
+// leaderCheck is how often a request that waits for the leader's answer looks
+// whether it still leads: one that was stopped, or cut off, never answers.
+const leaderCheck = 250 * time.Millisecond
+
+// askLeader sends a request to the leader and returns its answer, or an error when
+// it leads no more.
+func (s *Server) askLeader(r *http.Request, leader string, body []byte) (answer []byte, status int, err error) {
+	ctx, cancel := context.WithCancel(r.Context())
+	defer cancel()
+	go func() { // ends with this call
+		tick := time.NewTicker(leaderCheck)
+		defer tick.Stop()
+		for {
+			select {
+			case <-ctx.Done():
+				return
+			case <-tick.C:
+				if s.leaderURL() != leader {
+					cancel()
+				}
+			}
+		}
+	}()
+	req, err := s.forwarded(ctx, r, leader, body)
+	if err != nil {
+		return nil, 0, err
+	}
+	res, err := s.cfg.Forward.Do(req)
+	if err != nil {
+		return nil, 0, err
+	}
+	defer res.Body.Close()
+	answer, err = io.ReadAll(io.LimitReader(res.Body, protocol.MaxReply+1))
+	if err == nil && (len(answer) > protocol.MaxReply || res.Header.Get("Content-Type") != protocol.ContentType) {
+		err = fmt.Errorf("the leader answered with %s and %d bytes that are no reply", res.Status, len(answer))
+	}
+	return answer, res.StatusCode, err
 }
 
 func noLeader() error {
 	return &protocol.Error{Code: protocol.CodeNoLeader, Text: "the cluster is choosing a leader; send the same request again", RetryMillis: 300}
 }
 
-// passOn sends a request to the leader and its answer back. It reports false
-// when nothing was answered yet: there is no leader, or it cannot be reached.
-func (s *Server) passOn(w http.ResponseWriter, r *http.Request, body []byte) bool {
-	if r.Header.Get(headerForwarded) != "" {
-		return false
-	}
-	url := s.leaderURL()
-	if url == "" {
-		return false
-	}
-	req, err := http.NewRequestWithContext(r.Context(), r.Method, url+r.URL.RequestURI(), bytes.NewReader(body))
+// forwarded is a request as the leader is to get it.
+func (s *Server) forwarded(ctx context.Context, r *http.Request, leader string, body []byte) (*http.Request, error) {
+	req, err := http.NewRequestWithContext(ctx, r.Method, leader+r.URL.RequestURI(), bytes.NewReader(body))
 	if err != nil {
-		return false
+		return nil, err
 	}
 	for _, h := range []string{"Content-Type", protocol.HeaderKey, protocol.HeaderSignature, protocol.HeaderTime, "Range", "If-Range", "If-None-Match"} {
 		if v := r.Header.Get(h); v != "" {
@@ -91,6 +137,20 @@ func (s *Server) passOn(w http.ResponseWriter, r *http.Request, body []byte) boo
 		}
 	}
 	req.Header.Set(headerForwarded, string(s.cfg.Name))
+	return req, nil
+}
+
+// passOn sends a reading to the leader and its answer back. It reports false
+// when nothing was answered yet: there is no leader, or it cannot be reached.
+func (s *Server) passOn(w http.ResponseWriter, r *http.Request) bool {
+	url := s.leaderURL()
+	if url == "" || r.Header.Get(headerForwarded) != "" {
+		return false
+	}
+	req, err := s.forwarded(r.Context(), r, url, nil)
+	if err != nil {
+		return false
+	}
 	res, err := s.cfg.Forward.Do(req)
 	if err != nil {
 		return false

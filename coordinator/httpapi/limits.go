@@ -18,6 +18,10 @@ const requestTimeout = 30 * time.Second
 // pages of the state that change are there twice.
 const maxSnapshots = 2
 
+// maxReading is how many submissions are compared with their files at the same
+// time: that reads each from end to end.
+const maxReading = 4
+
 // stallTimeout is how long an upload may stand still, or the sending of a
 // snapshot.
 const stallTimeout = 30 * time.Second

@@ -17,9 +17,10 @@ func (s *Server) serveRequest(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	e, err := protocol.ReadEnvelope(body, s.cfg.Cluster)
+	leave := func() {}
 	if err == nil && e.Purpose == protocol.PurposeExchange && s.cfg.Node.Serving() {
-		leave, full := s.shedder.enter()
-		if full != nil {
+		var full error
+		if leave, full = s.shedder.enter(); full != nil {
 			s.reply(w, nil, full)
 			return
 		}
@@ -33,13 +34,15 @@ func (s *Server) serveRequest(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	if !s.cfg.Node.Serving() {
-		s.forwardRequest(w, r, body)
+		leave()
+		s.forwardRequest(w, r, e.Purpose, body)
 		return
 	}
 	reply, err := s.carryOut(r.Context(), e)
 	if !logged(reply, err) && s.cfg.Node.Verify(r.Context()) != nil {
 		reply, err = nil, noLeader() // it rests on what this node knew when it led
 	}
+	leave()
 	s.reply(w, reply, err)
 }
 

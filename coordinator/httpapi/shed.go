@@ -48,7 +48,8 @@ func newShedder(patience time.Duration, now func() time.Time, random func(int64)
 }
 
 // enter lets an exchange in, or returns what its host is told. The caller calls
-// leave when the exchange is answered.
+// leave when it knows the answer; more calls do nothing. How long the host takes to
+// read it says nothing about the coordinators.
 func (s *shedder) enter() (leave func(), err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -68,7 +69,11 @@ func (s *shedder) enter() (leave func(), err error) {
 	return func() {
 		s.mu.Lock()
 		defer s.mu.Unlock()
+		if e == nil {
+			return
+		}
 		s.inside.Remove(e)
+		e = nil
 		s.served++
 		s.fewest = min(s.fewest, s.inside.Len())
 	}, nil

@@ -28,6 +28,17 @@ func (s *Server) prepareSubmit(ctx context.Context, e *protocol.Envelope, q stat
 	if err != nil {
 		return nil, err
 	}
+	var refused error
+	s.view(func(v view) { refused = v.MaySubmit(q.Key, p.Project) })
+	if refused != nil { // before anything large is read for a stranger
+		return nil, refused
+	}
+	select { // files are read from end to end: a few at a time
+	case s.reading <- struct{}{}:
+		defer func() { <-s.reading }()
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
 	if err := s.checkProgram(ctx, "program", spec.Program, spec.Limits); err != nil {
 		return nil, err
 	}
@@ -36,13 +47,19 @@ func (s *Server) prepareSubmit(ctx context.Context, e *protocol.Envelope, q stat
 			return nil, err
 		}
 	}
+	type listed struct{ blob, pieces task.Digest }
+	checked := map[listed]bool{}
 	for _, in := range spec.Inputs {
 		if err := s.checkInput(ctx, in.Path, in.Blob, in.Size); err != nil {
 			return nil, err
 		}
+		if checked[listed{in.Blob, in.Pieces}] {
+			continue
+		}
 		if err := s.checkPieces(ctx, in); err != nil {
 			return nil, err
 		}
+		checked[listed{in.Blob, in.Pieces}] = true
 	}
 	var pages []task.Digest
 	if spec.Split.Kind == task.SplitLines {

@@ -36,7 +36,7 @@ func goldenWorld(t *testing.T) *chaos {
 	j := c.submit(spec(3, 1))
 	job, _ := c.s.Job(j)
 	c.must(&state.CancelJob{Request: c.request(publisher), Job: job.ID})
-	for stage, chunk, ok := c.s.NextSealable(0); ok; stage, chunk, ok = c.s.NextSealable(0) {
+	for stage, chunk, ok := c.s.NextSealable(0, 0); ok; stage, chunk, ok = c.s.NextSealable(0, 0) {
 		c.apply(c.sealing(stage, chunk))
 	}
 	c.apply(&state.ForgetSessions{Before: c.now})

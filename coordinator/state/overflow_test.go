@@ -227,7 +227,7 @@ func TestCancelledJobDropsItsStragglers(t *testing.T) {
 		s.judgeAll()
 		j, _ := s.s.Job(1)
 		s.must(&state.CancelJob{Request: s.request(publisher), Job: j.ID})
-		for stage, chunk, ok := s.s.NextSealable(0); ok; stage, chunk, ok = s.s.NextSealable(0) {
+		for stage, chunk, ok := s.s.NextSealable(0, 0); ok; stage, chunk, ok = s.s.NextSealable(0, 0) {
 			s.apply(s.sealing(stage, chunk))
 		}
 		parts := 0

@@ -62,6 +62,14 @@ func (s *State) publish(c *Publish) Answer {
 	return Answer{}
 }
 
+// MaySubmit returns why a key may not submit to a project, or nil.
+func (s *State) MaySubmit(key task.Key, project string) error {
+	if _, refuse := s.ownProject(key, project); refuse != nil {
+		return refuse
+	}
+	return nil
+}
+
 // ownProject is a project by name, if it is the key's.
 func (s *State) ownProject(key task.Key, name string) (task.ProjectID, *protocol.Error) {
 	id, ok := s.index.projects[name]

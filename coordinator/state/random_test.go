@@ -141,7 +141,7 @@ func (c *chaos) sealSome(stage task.StageID) {
 	if c.rnd.IntN(3) > 0 {
 		return
 	}
-	if id, chunk, ok := c.s.NextSealable(0); ok {
+	if id, chunk, ok := c.s.NextSealable(0, 0); ok {
 		seal := c.sealing(id, chunk)
 		wrong := *seal
 		wrong.Late = !seal.Late // of another part than is due

@@ -264,14 +264,18 @@ func (s *State) DragsOn(stage task.StageID, chunk uint64) bool {
 	return false
 }
 
-// NextSealable finds a chunk of whose records some may go, in a stage from a number on.
-func (s *State) NextSealable(from task.StageID) (stage task.StageID, chunk uint64, ok bool) {
-	id, ok := s.index.sealable.next(uint64(from))
-	if !ok {
-		return 0, 0, false
+// NextSealable finds a chunk of whose records some may go, from a chunk of a stage
+// on.
+func (s *State) NextSealable(from task.StageID, after uint64) (stage task.StageID, chunk uint64, ok bool) {
+	for id, more := s.index.sealable.next(uint64(from)); more; id, more = s.index.sealable.next(id + 1) {
+		if id != uint64(from) {
+			after = 0
+		}
+		if chunk, ok = s.index.stages[id].sealable.next(after); ok {
+			return task.StageID(id), chunk, true
+		}
 	}
-	chunk, ok = s.index.stages[id].sealable.next(0)
-	return task.StageID(id), chunk, ok
+	return 0, 0, false
 }
 
 // Chunk is a chunk of a stage that has been touched.

@@ -13,20 +13,33 @@ import (
 	"github.com/sheafgrid/sheaf/task"
 )
 
+// sealing goes through the chunks that may be sealed.
+type sealing struct {
+	*Sweeper
+	// Where the next look begins: behind the last one, so that a chunk that cannot be
+	// sealed is met once a round, and does not hold up all others.
+	stage task.StageID
+	chunk uint64
+}
+
 // seal takes one chunk out of the coordinators' memory: its sheaf and its pack
 // are on a majority of disks before the log says so.
-func (s *Sweeper) seal(ctx context.Context) (bool, error) {
+func (s *sealing) seal(ctx context.Context) (bool, error) {
 	var c state.Seal
 	var kept *sheaves.Sheaf
 	found := false
 	s.node.View(func(st *state.State) {
-		if c.Stage, c.Chunk, found = st.NextSealable(0); found {
+		if c.Stage, c.Chunk, found = st.NextSealable(s.stage, s.chunk); !found {
+			c.Stage, c.Chunk, found = st.NextSealable(0, 0)
+		}
+		if found {
 			kept, c.Late = st.Collect(c.Stage, c.Chunk)
 		}
 	})
 	if !found {
 		return false, nil
 	}
+	s.stage, s.chunk = c.Stage, c.Chunk+1
 	if kept != nil { // else its job was cancelled before it was released
 		if err := s.keep(ctx, &c, kept); err != nil {
 			return true, fmt.Errorf("sheaf of chunk %d of level %d of job %s: %w", c.Chunk, kept.Level, kept.Job, err)

@@ -178,6 +178,7 @@ func Release(c net.Conn) net.Conn {
 	c0.gate.mu.Lock()
 	defer c0.gate.mu.Unlock()
 	c0.gate.remove(c0)
+	_ = c0.Conn.SetWriteDeadline(time.Time{}) // of what was written through the gate
 	return c0.Conn
 }
 

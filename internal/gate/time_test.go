@@ -129,6 +129,10 @@ func TestRelease(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
+		go func() { _, _ = io.ReadFull(ours, make([]byte, 9)) }()
+		if _, err := io.WriteString(c, "handshake"); err != nil {
+			t.Fatal(err)
+		}
 		free := gate.Release(c)
 		if n := g.Counts().Open; n != 0 {
 			t.Errorf("%d connections are counted, want none", n)

@@ -52,7 +52,10 @@ func (s *Store) PutAside(ctx context.Context, digest task.Digest, stamp int64, m
 	if err != nil {
 		return s.about(aboutBlob(digest), err)
 	}
-	if err := may(); err != nil {
+	if err := may(); err != nil { // nothing is removed; the copy would only take room
+		if left := s.DropAside(context.WithoutCancel(ctx), storage.Aside{Digest: digest, Size: size, Stamp: stamp}); left != nil {
+			err = errors.Join(err, left)
+		}
 		return err
 	}
 	return s.sendRemoval(ctx, digest, u.String())

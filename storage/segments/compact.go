@@ -24,7 +24,14 @@ func (s *Store) Compact(ctx context.Context) (more bool, err error) {
 	}
 	defer s.calls.Done()
 	// What needs no copy gives its room first.
-	err = s.inTurn(func() ([]*segment, error) { return s.takeSpent(true), nil })
+	err = s.inTurn(func() ([]*segment, error) {
+		dirty := s.dirty
+		spent := s.takeSpent(true)
+		if dirty && s.active == nil {
+			return nil, s.remove(spent) // what is not synced must go before anything comes behind it
+		}
+		return spent, nil
+	})
 	if err == nil {
 		err = s.inTurn(func() (spent []*segment, err error) {
 			if g := s.candidate(); g != nil {
