@@ -126,6 +126,10 @@ func (t *failoverTest) run(ctx context.Context, rounds int, rate float64) error 
 	g.Go(func() error { return t.load.Run(ctx, rate, stop) })
 	g.Go(func() error {
 		defer close(stop)
+		// A silence is counted from a report on.
+		if err := t.waitFor(ctx, leadLimit, "the first reports to be accepted", func() bool { return t.load.Counts().Accepted > 0 }); err != nil {
+			return err
+		}
 		for i := range rounds {
 			if err := t.round(ctx); err != nil {
 				if ctx.Err() != nil {
@@ -179,21 +183,33 @@ func (t *failoverTest) restart(ctx context.Context, p *process) error {
 	if err := t.fleet.start(p); err != nil {
 		return err
 	}
-	var own, leads protocol.NodeView
-	if err := t.waitFor(ctx, leadLimit, p.name+" to catch up", func() bool {
-		if !p.running() {
-			return true
-		}
-		lead := t.leader()
-		return lead != nil && t.getJSON(lead.url, protocol.PathNode, &leads) == nil &&
-			t.getJSON(p.url, protocol.PathNode, &own) == nil && own.Leader != "" && own.Applied >= leads.Applied
-	}); err != nil {
-		return t.explain(p, fmt.Errorf("%w: it has entry %d, the leader %d", err, own.Applied, leads.Applied))
+	if err := t.untilCaughtUp(ctx, p, leadLimit); err != nil {
+		return t.explain(p, err)
 	}
 	if !p.running() {
 		return fmt.Errorf("%s was killed as leader, and ended by itself when it was started again: %s", p.name, lastWords(p.log))
 	}
 	t.catchUp = append(t.catchUp, millis(time.Since(began)))
+	return nil
+}
+
+// untilCaughtUp waits until a coordinator has applied what the leader had at one time
+// after the call, or has ended. What the leader has now, a follower has a moment
+// later.
+func (f *fleet) untilCaughtUp(ctx context.Context, p *process, limit time.Duration) error {
+	var own, leads protocol.NodeView
+	err := f.waitFor(ctx, limit, p.name+" to catch up", func() bool {
+		if !p.running() {
+			return true
+		}
+		if lead := f.leader(); leads.Applied == 0 && (lead == nil || f.getJSON(lead.url, protocol.PathNode, &leads) != nil) {
+			return false
+		}
+		return f.getJSON(p.url, protocol.PathNode, &own) == nil && own.Leader != "" && own.Applied >= leads.Applied
+	})
+	if err != nil {
+		return fmt.Errorf("%w: it has entry %d, the leader had %d", err, own.Applied, leads.Applied)
+	}
 	return nil
 }
 

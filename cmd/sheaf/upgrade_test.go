@@ -7,8 +7,6 @@ import (
 	"strings"
 	"testing"
 	"time"
-
-	"github.com/sheafgrid/sheaf/protocol"
 )
 
 // build makes the program, as it is or one version of the cluster ahead.
@@ -39,12 +37,7 @@ func upgrade(t *testing.T, b *loadBench, p *process, program string) {
 	if err := b.start(p); err != nil {
 		t.Fatal(err)
 	}
-	var own, leads protocol.NodeView
-	if err := b.waitFor(t.Context(), time.Minute, p.name+" to catch up", func() bool {
-		lead := b.leader()
-		return lead != nil && b.getJSON(lead.url, protocol.PathNode, &leads) == nil &&
-			b.getJSON(p.url, protocol.PathNode, &own) == nil && own.Leader != "" && own.Applied >= leads.Applied
-	}); err != nil {
+	if err := b.untilCaughtUp(t.Context(), p, time.Minute); err != nil {
 		t.Fatal(b.explain(p, err))
 	}
 }
