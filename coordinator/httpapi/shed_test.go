@@ -103,6 +103,10 @@ func TestSheddingForgivesAFew(t *testing.T) {
 		}
 		for _, l := range leave {
 			l()
+			l() // once more does nothing
+		}
+		if s.served != len(leave) {
+			t.Errorf("%d are counted as served, want %d", s.served, len(leave))
 		}
 		if _, err := s.enter(); err != nil {
 			t.Fatalf("all are gone: %v", err)
