@@ -50,7 +50,10 @@ func (s *State) gather(stage task.StageID, chunk uint64, among func(i uint64) bo
 	st := s.stages.At(uint64(stage))
 	g := gathering{state: s, places: map[task.HostID]int{}}
 	g.sheaf = &sheaves.Sheaf{Job: s.jobs.At(uint64(st.Job)).ID, Level: st.Level, First: chunk * ChunkTasks, Hosts: []task.Key{}}
-	for i := g.sheaf.First; i < g.sheaf.First+chunkSize(st.Count, chunk); i++ {
+	n := chunkSize(st.Count, chunk)
+	g.sheaf.Tasks = make([]sheaves.Task, 0, n)
+	g.attempts = make([]sheaves.Attempt, 0, 2*n)
+	for i := g.sheaf.First; i < g.sheaf.First+n; i++ {
 		t := sheaves.Task{Missing: true}
 		if among(i) {
 			t = g.task(s.tasks[stage].tasks.At(i))
@@ -65,10 +68,14 @@ type gathering struct {
 	state  *State
 	sheaf  *sheaves.Sheaf
 	places map[task.HostID]int // in the sheaf's list of hosts
+	// Those of all tasks behind each other, so that they are not thousands of
+	// allocations.
+	attempts []sheaves.Attempt
 }
 
 func (g *gathering) task(t *Task) sheaves.Task {
-	out := sheaves.Task{Attempts: []sheaves.Attempt{}}
+	var out sheaves.Task
+	first := len(g.attempts)
 	if t.State == TaskFailed {
 		out.Fail = uint8(t.Fail)
 	} else {
@@ -80,9 +87,10 @@ func (g *gathering) task(t *Task) sheaves.Task {
 		if entry.End.HasResult() {
 			entry.Result = a.result()
 		}
-		out.Attempts = append(out.Attempts, entry)
+		g.attempts = append(g.attempts, entry)
 		slot = a.Previous
 	}
+	out.Attempts = g.attempts[first:len(g.attempts):len(g.attempts)]
 	return out
 }
 

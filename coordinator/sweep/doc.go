@@ -75,7 +75,7 @@ func (s *Sweeper) Run(ctx context.Context) error {
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error { return s.follow(ctx, s.advance) })
 	g.Go(func() error { return s.followClock(ctx) })
-	g.Go(func() error { return s.follow(ctx, (&sealing{Sweeper: s}).seal) })
+	g.Go(func() error { return s.follow(ctx, newSealing(s).seal) })
 	err := g.Wait()
 	if errors.Is(err, context.Canceled) {
 		return nil

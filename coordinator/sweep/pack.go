@@ -7,6 +7,7 @@ import (
 	"encoding/binary"
 	"fmt"
 	"io"
+	"slices"
 
 	"github.com/sheafgrid/sheaf/coordinator/state"
 	"github.com/sheafgrid/sheaf/sheaves"
@@ -18,12 +19,23 @@ import (
 // twice: for its digest, and on its way to the disks.
 const maxBuffered = 32 << 20
 
-// packing is a pack in the making.
+// Of what a pack took in memory so much stays for the next one: enough for
+// chunks whose outputs are small. bodyRoom is what a body takes beside its bytes.
+const (
+	keptRoom = 1 << 20
+	keptBody = 4 * state.ChunkTasks
+	bodyRoom = 64
+)
+
+// packing is a pack in the making. Its memory is used again for the next one.
 type packing struct {
 	blobs  Blobs
+	rests  *rests
 	bodies map[uint64]gathered // of the chunk, as far as they fit into memory, by 64 bits of their digests
+	room   []byte              // of the bodies gathered last
 	parts  []sheaves.PackPart
 	order  []task.OutputFile // what comes after the header
+	whole  []byte            // the pack
 }
 
 // gathered is a blob that this node keeps. Where two have the same 64 bits, one
@@ -35,12 +47,26 @@ type gathered struct {
 
 func short(d task.Digest) uint64 { return binary.LittleEndian.Uint64(d[:]) }
 
+// begin forgets the last pack.
+func (p *packing) begin() {
+	if clear(p.bodies); p.bodies == nil || len(p.order) > 2*keptBody {
+		p.bodies = make(map[uint64]gathered, 2*state.ChunkTasks)
+		p.order = make([]task.OutputFile, 0, 2*state.ChunkTasks)
+	}
+	if clear(p.order); cap(p.room) > keptRoom {
+		p.room = nil
+	}
+	if cap(p.whole) > keptRoom {
+		p.whole = nil
+	}
+	p.room, p.parts, p.order, p.whole = p.room[:0], p.parts[:0], p.order[:0], p.whole[:0]
+}
+
 // pack puts the lists of outputs of a chunk's accepted results, and what is
 // small of the outputs, into one blob on a majority. Where there is nothing to
 // keep its digest is zero.
-func (s *Sweeper) pack(ctx context.Context, stage task.StageID, chunk uint64, kept *sheaves.Sheaf) (task.Digest, error) {
-	p := packing{blobs: s.blobs, bodies: make(map[uint64]gathered, 2*len(kept.Tasks))}
-	p.parts, p.order = make([]sheaves.PackPart, 0, len(kept.Tasks)), make([]task.OutputFile, 0, 2*len(kept.Tasks))
+func (p *packing) pack(ctx context.Context, stage task.StageID, chunk uint64, kept *sheaves.Sheaf) (task.Digest, error) {
+	p.begin()
 	if err := p.gather(ctx, state.OutputGroups(stage, chunk)); err != nil {
 		return task.Digest{}, err
 	}
@@ -57,21 +83,20 @@ func (s *Sweeper) pack(ctx context.Context, stage task.StageID, chunk uint64, ke
 
 // gather reads what this node keeps of the chunk, in one go.
 func (p *packing) gather(ctx context.Context, groups []uint64) error {
-	var room []byte // for many bodies, so that they are not thousands of allocations
 	left := maxBuffered
 	return p.blobs.EachOutput(ctx, groups, func(d task.Digest, body []byte) error {
 		if g, ok := p.bodies[short(d)]; ok && g.digest == d {
 			return nil // of another group too
 		}
-		if left -= len(body); left < 0 {
+		if left -= len(body) + bodyRoom; left < 0 {
 			return nil
 		}
-		if len(body) > cap(room)-len(room) {
-			room = make([]byte, 0, max(256<<10, len(body)))
+		if len(body) > cap(p.room)-len(p.room) {
+			p.room = make([]byte, 0, max(keptRoom, len(body)))
 		}
-		room = append(room, body...)
-		p.bodies[short(d)] = gathered{d, room[len(room)-len(body):]}
-		return nil
+		p.room = append(p.room, body...)
+		p.bodies[short(d)] = gathered{d, p.room[len(p.room)-len(body):]}
+		return p.rests.rest(ctx)
 	})
 }
 
@@ -80,6 +105,9 @@ func (p *packing) add(ctx context.Context, t *sheaves.Task) error {
 	if t.Missing || t.Fail != 0 {
 		p.parts = append(p.parts, sheaves.PackPart{})
 		return nil
+	}
+	if err := p.rests.rest(ctx); err != nil {
+		return err
 	}
 	b, err := p.read(ctx, t.Result.Output, maxListBytes)
 	if err != nil {
@@ -115,6 +143,9 @@ func (p *packing) write(ctx context.Context, w io.Writer) error {
 		return err
 	}
 	for i := range p.order {
+		if err := p.rests.rest(ctx); err != nil {
+			return err
+		}
 		f := &p.order[i]
 		b, err := p.read(ctx, f.Digest, f.Size)
 		if err != nil {
@@ -137,11 +168,15 @@ func (p *packing) store(ctx context.Context) (task.Digest, error) {
 		size += p.order[i].Size
 	}
 	if size <= maxBuffered {
-		b := bytes.NewBuffer(make([]byte, 0, size))
+		b := bytes.NewBuffer(slices.Grow(p.whole, int(size)))
 		if err := p.write(ctx, b); err != nil {
 			return task.Digest{}, err
 		}
-		digest := task.Sum(b.Bytes())
+		p.whole = b.Bytes()
+		digest := task.Sum(p.whole)
+		if err := p.rests.rest(ctx); err != nil {
+			return task.Digest{}, err
+		}
 		return digest, p.blobs.PutOutput(ctx, digest, size, b)
 	}
 	sum := sha256.New()

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"time"
 
 	"golang.org/x/sync/errgroup"
 
@@ -20,6 +21,15 @@ type sealing struct {
 	// sealed is met once a round, and does not hold up all others.
 	stage task.StageID
 	chunk uint64
+
+	rests   rests
+	packing packing
+}
+
+func newSealing(s *Sweeper) *sealing {
+	x := &sealing{Sweeper: s}
+	x.packing = packing{blobs: s.blobs, rests: &x.rests}
+	return x
 }
 
 // seal takes one chunk out of the coordinators' memory: its sheaf and its pack
@@ -34,6 +44,7 @@ func (s *sealing) seal(ctx context.Context) (bool, error) {
 		}
 		if found {
 			kept, c.Late = st.Collect(c.Stage, c.Chunk)
+			_, _, s.rests.hurry = st.NextSealable(c.Stage, c.Chunk+1)
 		}
 	})
 	if !found {
@@ -50,19 +61,20 @@ func (s *sealing) seal(ctx context.Context) (bool, error) {
 }
 
 // keep stores the sheaf and the pack of a chunk.
-func (s *Sweeper) keep(ctx context.Context, c *state.Seal, kept *sheaves.Sheaf) error {
+func (s *sealing) keep(ctx context.Context, c *state.Seal, kept *sheaves.Sheaf) error {
+	s.rests.woke = time.Now()
+	sheaf := kept.Encode()
+	c.Sheaf = task.Sum(sheaf)
 	g, ctx := errgroup.WithContext(ctx)
-	g.Go(func() (err error) {
-		c.Pack, err = s.pack(ctx, c.Stage, c.Chunk, kept)
-		return err
-	})
 	g.Go(func() error {
-		b := kept.Encode()
-		c.Sheaf = task.Sum(b)
-		err := s.blobs.PutPublicLarge(ctx, c.Sheaf, int64(len(b)), bytes.NewReader(b))
+		err := s.blobs.PutPublicLarge(ctx, c.Sheaf, int64(len(sheaf)), bytes.NewReader(sheaf))
 		if planted.Is(planted.SealBeforeMajority) {
 			return nil
 		}
+		return err
+	})
+	g.Go(func() (err error) {
+		c.Pack, err = s.packing.pack(ctx, c.Stage, c.Chunk, kept)
 		return err
 	})
 	return g.Wait()

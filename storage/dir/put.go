@@ -90,11 +90,17 @@ type writer struct {
 	written int64
 }
 
+// smallBuffer is how large a blob is, in bytes, that gets a buffer of its own and
+// not one for a whole chunk.
+const smallBuffer = 64 << 10
+
 // copy writes all chunks of body. It holds a packer only while a chunk is
 // compressed and written, never while it waits for the sender.
 func (w *writer) copy(ctx context.Context, body *storage.Body) error {
-	buf := make([]byte, min(max(w.header.size, 1), storage.ChunkSize))
-	if len(buf) == storage.ChunkSize {
+	var buf []byte
+	if w.header.size <= smallBuffer {
+		buf = make([]byte, max(w.header.size, 1))
+	} else {
 		whole := w.store.buffers.Get().(*[storage.ChunkSize]byte)
 		defer w.store.buffers.Put(whole)
 		buf = whole[:]
