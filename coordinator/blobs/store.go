@@ -5,9 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"iter"
 	"log/slog"
-	"time"
 
 	"github.com/sheafgrid/sheaf/storage"
 	"github.com/sheafgrid/sheaf/task"
@@ -62,18 +60,6 @@ type Peer interface {
 	List(ctx context.Context, area Area, fn func(Listed) error) error
 }
 
-// pushTimeout and pushRate bound how long a blob may take to one peer: this
-// long, and a second more for so many bytes.
-const (
-	pushTimeout = 2 * time.Minute
-	pushRate    = 1 << 20
-)
-
-// pushTime is how long size bytes may take to one peer.
-func pushTime(size int64) time.Duration {
-	return pushTimeout + time.Duration(size/pushRate)*time.Second
-}
-
 // Store is one node's view of the cluster's blobs.
 type Store struct {
 	local  map[Area]storage.Blobs
@@ -103,98 +89,6 @@ func (s *Store) Close() { s.pushes.Wait() }
 
 // Local is this node's own store of an area.
 func (s *Store) Local(area Area) storage.Blobs { return s.local[area] }
-
-// Put stores a blob, read from r, on a majority.
-func (s *Store) Put(ctx context.Context, area Area, digest task.Digest, size int64, r io.Reader) error {
-	ctx, err := s.stamped(ctx)
-	if err != nil {
-		return err
-	}
-	if err := s.local[area].Put(ctx, digest, size, r); err != nil {
-		return err
-	}
-	if s.shared(area, size) {
-		return nil
-	}
-	return s.spread(ctx, digest.Short(), true, pushTime(size), func(ctx context.Context, p Peer) error {
-		b, err := s.local[area].Open(ctx, digest)
-		if err != nil {
-			return err
-		}
-		defer b.Close()
-		return p.Put(ctx, area, digest, b.Size(), io.NewSectionReader(b, 0, b.Size()))
-	})
-}
-
-// PutBatch stores small blobs on a majority, at one cost for all of them and for
-// those of other callers at the same time.
-func (s *Store) PutBatch(ctx context.Context, area Area, blobs []storage.Small) error {
-	if len(blobs) == 0 {
-		return nil
-	}
-	return s.groups[area].join(ctx, blobs, s.pushes.Go)
-}
-
-func (s *Store) putGroup(ctx context.Context, area Area, blobs []storage.Small) error {
-	ctx, err := s.stamped(ctx)
-	if err != nil {
-		return err
-	}
-	if s.shared(area, 0) {
-		return s.local[area].PutBatch(ctx, blobs)
-	}
-	// This node's disk and the peers' work at the same time.
-	spread := make(chan error, 1)
-	s.pushes.Go(func() { spread <- s.spreadBatch(ctx, area, true, blobs) })
-	err = s.local[area].PutBatch(ctx, blobs)
-	if errors.Is(err, storage.ErrNoSpace) {
-		// A full disk here is one node's: the others may be a majority.
-		if s.spreadBatch(ctx, area, false, blobs) == nil {
-			return nil
-		}
-	}
-	if err != nil {
-		return err
-	}
-	return <-spread
-}
-
-// spreadBatch puts blobs on so many peers that they, and this node if it has
-// them, are a majority.
-func (s *Store) spreadBatch(ctx context.Context, area Area, have bool, blobs []storage.Small) error {
-	for part := range parts(blobs) {
-		if isGrouped(part) {
-			if err := asMembersChange(ctx, func() error { return s.spreadLean(ctx, area, have, part) }); err != nil {
-				return err
-			}
-			continue
-		}
-		err := s.spread(ctx, fmt.Sprintf("%d blobs", len(part)), have, pushTimeout, func(ctx context.Context, p Peer) error {
-			return p.PutBatch(ctx, area, part)
-		})
-		if err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// parts cuts a batch into pieces that a peer takes in one message.
-func parts(blobs []storage.Small) iter.Seq[[]storage.Small] {
-	return func(yield func([]storage.Small) bool) {
-		for len(blobs) > 0 {
-			n, size := 0, 0
-			for n < len(blobs) && (n == 0 || size+len(blobs[n].Bytes)+blobOverhead <= maxBatch/2) {
-				size += len(blobs[n].Bytes) + blobOverhead
-				n++
-			}
-			if !yield(blobs[:n]) {
-				return
-			}
-			blobs = blobs[n:]
-		}
-	}
-}
 
 // Open returns a blob for reading, fetched from a peer if this node lacks it, or
 // finds while it is read that its own is damaged. ctx must live as long as it is

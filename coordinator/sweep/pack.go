@@ -22,20 +22,21 @@ const maxBuffered = 32 << 20
 // Of what a pack took in memory so much stays for the next one: enough for
 // chunks whose outputs are small. bodyRoom is what a body takes beside its bytes.
 const (
-	keptRoom = 1 << 20
-	keptBody = 4 * state.ChunkTasks
-	bodyRoom = 64
+	keptRoom   = 1 << 20
+	keptBodies = 4 * state.ChunkTasks
+	bodyRoom   = 64
 )
 
 // packing is a pack in the making. Its memory is used again for the next one.
 type packing struct {
 	blobs  Blobs
 	rests  *rests
-	bodies map[uint64]gathered // of the chunk, as far as they fit into memory, by 64 bits of their digests
-	room   []byte              // of the bodies gathered last
+	bodies []gathered       // of the chunk, as far as they fit into memory
+	places map[uint64]int32 // of the bodies, by 64 bits of their digests
+	room   []byte           // of the bodies gathered last
 	parts  []sheaves.PackPart
-	order  []task.OutputFile // what comes after the header
-	whole  []byte            // the pack
+	order  []packed // what comes after the header
+	whole  []byte   // the pack
 }
 
 // gathered is a blob that this node keeps. Where two have the same 64 bits, one
@@ -45,21 +46,22 @@ type gathered struct {
 	body   []byte
 }
 
+// packed is a blob of the pack.
+type packed struct {
+	digest task.Digest
+	size   int64
+	body   []byte // nil: it is to be read
+}
+
 func short(d task.Digest) uint64 { return binary.LittleEndian.Uint64(d[:]) }
 
 // begin forgets the last pack.
 func (p *packing) begin() {
-	if clear(p.bodies); p.bodies == nil || len(p.order) > 2*keptBody {
-		p.bodies = make(map[uint64]gathered, 2*state.ChunkTasks)
-		p.order = make([]task.OutputFile, 0, 2*state.ChunkTasks)
+	if p.places == nil || max(cap(p.bodies), cap(p.order)) > keptBodies || max(cap(p.room), cap(p.whole)) > keptRoom {
+		*p = packing{blobs: p.blobs, rests: p.rests, places: make(map[uint64]int32, 2*state.ChunkTasks)}
 	}
-	if clear(p.order); cap(p.room) > keptRoom {
-		p.room = nil
-	}
-	if cap(p.whole) > keptRoom {
-		p.whole = nil
-	}
-	p.room, p.parts, p.order, p.whole = p.room[:0], p.parts[:0], p.order[:0], p.whole[:0]
+	clear(p.places)
+	p.bodies, p.room, p.parts, p.order, p.whole = p.bodies[:0], p.room[:0], p.parts[:0], p.order[:0], p.whole[:0]
 }
 
 // pack puts the lists of outputs of a chunk's accepted results, and what is
@@ -85,7 +87,7 @@ func (p *packing) pack(ctx context.Context, stage task.StageID, chunk uint64, ke
 func (p *packing) gather(ctx context.Context, groups []uint64) error {
 	left := maxBuffered
 	return p.blobs.EachOutput(ctx, groups, func(d task.Digest, body []byte) error {
-		if g, ok := p.bodies[short(d)]; ok && g.digest == d {
+		if p.body(d) != nil {
 			return nil // of another group too
 		}
 		if left -= len(body) + bodyRoom; left < 0 {
@@ -95,7 +97,8 @@ func (p *packing) gather(ctx context.Context, groups []uint64) error {
 			p.room = make([]byte, 0, max(keptRoom, len(body)))
 		}
 		p.room = append(p.room, body...)
-		p.bodies[short(d)] = gathered{d, p.room[len(p.room)-len(body):]}
+		p.places[short(d)] = int32(len(p.bodies))
+		p.bodies = append(p.bodies, gathered{d, p.room[len(p.room)-len(body):]})
 		return p.rests.rest(ctx)
 	})
 }
@@ -109,19 +112,21 @@ func (p *packing) add(ctx context.Context, t *sheaves.Task) error {
 	if err := p.rests.rest(ctx); err != nil {
 		return err
 	}
-	b, err := p.read(ctx, t.Result.Output, maxListBytes)
+	list := packed{digest: t.Result.Output, body: p.body(t.Result.Output)}
+	b, err := p.read(ctx, &list, maxListBytes)
 	if err != nil {
 		return err
 	}
-	list, err := task.DecodeOutputList(b)
+	files, err := task.DecodeOutputList(b)
 	if err != nil {
 		return err
 	}
+	list.size = int64(len(b))
+	p.order = append(p.order, list)
 	part := sheaves.PackPart{List: uint32(len(b))}
-	p.order = append(p.order, task.OutputFile{Digest: t.Result.Output, Size: int64(len(b))})
-	for _, f := range list {
+	for _, f := range files {
 		if f.Size <= sheaves.MaxPacked {
-			p.order = append(p.order, f)
+			p.order = append(p.order, packed{f.Digest, f.Size, p.body(f.Digest)})
 			part.Outputs += uint32(f.Size)
 		}
 	}
@@ -129,12 +134,20 @@ func (p *packing) add(ctx context.Context, t *sheaves.Task) error {
 	return nil
 }
 
-// read returns a blob from memory, this node's disk or a peer's.
-func (p *packing) read(ctx context.Context, digest task.Digest, limit int64) ([]byte, error) {
-	if g, ok := p.bodies[short(digest)]; ok && g.digest == digest {
-		return g.body, nil
+// body returns a blob if it was gathered; else nil.
+func (p *packing) body(digest task.Digest) []byte {
+	if at, ok := p.places[short(digest)]; ok && p.bodies[at].digest == digest {
+		return p.bodies[at].body
 	}
-	return p.blobs.ReadOutput(ctx, digest, limit)
+	return nil
+}
+
+// read returns a blob from memory, this node's disk or a peer's.
+func (p *packing) read(ctx context.Context, b *packed, limit int64) ([]byte, error) {
+	if b.body != nil {
+		return b.body, nil
+	}
+	return p.blobs.ReadOutput(ctx, b.digest, limit)
 }
 
 // write writes the pack.
@@ -146,15 +159,15 @@ func (p *packing) write(ctx context.Context, w io.Writer) error {
 		if err := p.rests.rest(ctx); err != nil {
 			return err
 		}
-		f := &p.order[i]
-		b, err := p.read(ctx, f.Digest, f.Size)
+		b := &p.order[i]
+		body, err := p.read(ctx, b, b.size)
 		if err != nil {
 			return err
 		}
-		if int64(len(b)) != f.Size {
-			return fmt.Errorf("output %s has %d bytes, its list says %d: %w", f.Digest.Short(), len(b), f.Size, storage.ErrCorrupt)
+		if int64(len(body)) != b.size {
+			return fmt.Errorf("output %s has %d bytes, its list says %d: %w", b.digest.Short(), len(body), b.size, storage.ErrCorrupt)
 		}
-		if _, err := w.Write(b); err != nil {
+		if _, err := w.Write(body); err != nil {
 			return err
 		}
 	}
@@ -165,7 +178,7 @@ func (p *packing) write(ctx context.Context, w io.Writer) error {
 func (p *packing) store(ctx context.Context) (task.Digest, error) {
 	size := int64(len(sheaves.PackHeader(p.parts)))
 	for i := range p.order {
-		size += p.order[i].Size
+		size += p.order[i].size
 	}
 	if size <= maxBuffered {
 		b := bytes.NewBuffer(slices.Grow(p.whole, int(size)))
