@@ -36,7 +36,7 @@ func (noOutputs) ReadAll(context.Context, task.Digest, int64) ([]byte, error) {
 	return nil, storage.ErrNotFound
 }
 
-// request is an exchange that reports everything it was given before, and wants
+// exchange is a request that reports everything it was given before, and wants
 // as much again.
 func (f *fleet) exchange(host int, given []protocol.Attempt) *protocol.Envelope {
 	x := protocol.Exchange{Want: 32, AllowAll: true, Facts: protocol.HostFacts{Cores: 4, Memory: 1 << 30}}
@@ -71,6 +71,8 @@ func BenchmarkExchange(b *testing.B) {
 	f := newFleet(b, 1, 1, hosts)
 	d := New(loneNode{f.state}, noOutputs{}, NewTasks(noOutputs{}), f.rnd, slog.New(slog.DiscardHandler))
 	given := make([][]protocol.Attempt, hosts)
+	var x protocol.ExchangeReply
+	var sent []byte
 	turn := 0
 	round := func() {
 		h := turn % hosts
@@ -78,14 +80,13 @@ func BenchmarkExchange(b *testing.B) {
 		b.StopTimer()
 		e := f.exchange(h, given[h])
 		b.StartTimer()
-		x, err := d.Exchange(b.Context(), e)
-		if err != nil {
+		if err := d.Exchange(b.Context(), e, &x); err != nil {
 			b.Fatal(err)
 		}
-		(&protocol.Reply{Exchange: x}).Encode()
+		sent = (&protocol.Reply{Exchange: &x}).Append(sent[:0])
 		b.StopTimer()
 		f.judge(b, given[h])
-		given[h] = x.Attempts
+		given[h] = append(given[h][:0], x.Attempts...)
 		if len(given[h]) != 32 {
 			b.Fatalf("%d attempts were given, want 32", len(given[h]))
 		}
