@@ -127,7 +127,7 @@ func (s *Store) Put(ctx context.Context, area Area, digest task.Digest, size int
 }
 
 // PutBatch stores small blobs on a majority, at one cost for all of them and for
-// those of other callers at the same time.
+// those of other callers at the same time. It does not keep the bytes.
 func (s *Store) PutBatch(ctx context.Context, area Area, blobs []storage.Small) error {
 	if len(blobs) == 0 {
 		return nil
