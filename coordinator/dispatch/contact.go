@@ -37,15 +37,16 @@ type returned struct {
 func newContact() any { return &contact{has: map[task.AttemptID]bool{}} }
 
 // forget empties a contact for the next exchange. It lets go of the request's
-// bytes, and of room that no exchange within the limits needs.
+// bytes, and of room that hardly any exchange needs.
 func (c *contact) forget() {
 	x := &c.exchange
-	if len(x.Reports) > protocol.MaxReports || len(x.Held) > protocol.MaxHeld {
+	if len(x.Reports) > protocol.MaxReports || len(x.Held) > protocol.MaxHeld || len(c.outputs) > 4*protocol.MaxReports {
 		*c = *newContact().(*contact)
 		return
 	}
 	clear(x.Reports)
 	clear(c.returned)
+	clear(c.outputs)
 	clear(c.tasks)
 	clear(c.has)
 	*c = contact{
@@ -53,6 +54,7 @@ func (c *contact) forget() {
 		has:      c.has,
 		returned: c.returned[:0],
 		reports:  c.reports[:0],
+		outputs:  c.outputs[:0],
 		dropped:  c.dropped[:0],
 		tasks:    c.tasks[:0],
 		assign:   c.assign[:0],

@@ -30,7 +30,8 @@ type Node interface {
 	Leader() task.NodeID
 }
 
-// Outputs keeps what hosts return, on a majority of nodes.
+// Outputs keeps what hosts return, on a majority of nodes. When PutBatch has
+// returned, with an error or without, it uses neither the list nor the bytes.
 type Outputs interface {
 	PutBatch(ctx context.Context, blobs []storage.Small) error
 	Have(ctx context.Context, digest task.Digest) (bool, error)

@@ -18,7 +18,6 @@ var emptyOutputs = task.OutputList{}.Digest()
 // others go on. An error means that something here could not be read; the
 // whole exchange is to be repeated.
 func (d *Dispatcher) verify(ctx context.Context, c *contact) error {
-	c.outputs = make([]storage.Small, 0, 2*len(c.returned)) // for each its list and, mostly, one output
 	for i := range c.returned {
 		r := &c.exchange.Reports[i]
 		entry := state.Report{Attempt: r.Attempt, Failure: r.Failure}
