@@ -44,7 +44,8 @@ type Node interface {
 }
 
 // Exchanger carries out exchanges on the leader. It fills in the reply, in the
-// room that its lists have, and keeps nothing of it.
+// room that its lists have. When it has returned, with an error or without, it
+// uses neither the reply nor the request's bytes.
 type Exchanger interface {
 	Exchange(ctx context.Context, e *protocol.Envelope, r *protocol.ExchangeReply) error
 }
@@ -102,6 +103,7 @@ type Server struct {
 	backups  chan struct{}          // holds one for each snapshot that is being sent
 	decoders decoders               // of compressed uploads
 	bodies   atomic.Int64           // bytes of requests in memory (countedBody)
+	read     sync.Pool              // of *[]byte: what exchanges were read into
 	replies  sync.Pool              // of *protocol.ExchangeReply: carryOut takes one, reply gives it back
 	encoded  sync.Pool              // of *[]byte: what replies were encoded in
 }

@@ -43,6 +43,9 @@ func (s *Server) serveRequest(w http.ResponseWriter, r *http.Request) {
 		reply, err = nil, noLeader() // it rests on what this node knew when it led
 	}
 	leave()
+	if e.Purpose == protocol.PurposeExchange {
+		s.readAgain(body) // nobody has kept any of it
+	}
 	s.reply(w, reply, err)
 }
 
