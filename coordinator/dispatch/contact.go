@@ -19,6 +19,7 @@ type contact struct {
 	has      map[task.AttemptID]bool // what the host holds or reports
 	returned []returned              // what the exchange reports
 	reports  []state.Report
+	list     task.OutputList // the one that is verified now
 	outputs  []storage.Small
 	dropped  []task.AttemptID
 	tasks    []assigned // that are made: of the picks, then of the answer
@@ -54,6 +55,7 @@ func (c *contact) forget() {
 		has:      c.has,
 		returned: c.returned[:0],
 		reports:  c.reports[:0],
+		list:     c.list[:0],
 		outputs:  c.outputs[:0],
 		dropped:  c.dropped[:0],
 		tasks:    c.tasks[:0],

@@ -72,10 +72,11 @@ func (d *Dispatcher) verifyResult(ctx context.Context, c *contact, r *protocol.R
 		c.outputs = append(c.outputs, at.list) // so that the answer takes as long as another's (T3)
 		return nil, nil
 	}
-	list, err := task.DecodeOutputList(r.Outputs)
+	list, err := task.ReadOutputList(r.Outputs, c.list)
 	if err != nil {
 		return err, nil
 	}
+	c.list = list
 	if most := at.task.spec.MaxOutputs(at.task.level); len(list) > most {
 		return fmt.Errorf("%d outputs, at most %d of each task can be read by the reduction that follows", len(list), most), nil
 	}
