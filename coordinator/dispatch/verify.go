@@ -109,6 +109,7 @@ func collect(c *contact, r *protocol.Report, encoded storage.Small, list task.Ou
 		why = fmt.Errorf("outputs of %d bytes inside of an exchange, at most %d; upload them", total, protocol.MaxInline)
 	}
 	if why != nil {
+		clear(c.outputs[before:])
 		c.outputs = c.outputs[:before]
 	}
 	return why
