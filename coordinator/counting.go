@@ -69,12 +69,12 @@ type counting struct {
 }
 
 // Exchange carries out an exchange.
-func (c counting) Exchange(ctx context.Context, e *protocol.Envelope) (*protocol.ExchangeReply, error) {
+func (c counting) Exchange(ctx context.Context, e *protocol.Envelope, r *protocol.ExchangeReply) error {
 	began := time.Now()
-	reply, err := c.inner.Exchange(ctx, e)
+	err := c.inner.Exchange(ctx, e, r)
 	c.counts.exchanges.Since(began)
 	if err == nil {
-		c.counts.exchanged(reply)
+		c.counts.exchanged(r)
 	}
-	return reply, err
+	return err
 }

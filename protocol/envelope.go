@@ -131,9 +131,15 @@ func ReadEnvelope(b []byte, cluster task.ClusterID) (*Envelope, error) {
 	return &e, nil
 }
 
-// Decode reads the payload into one of the payload types.
-func (e *Envelope) Decode(into any) error {
-	if err := wire.UnmarshalLax(e.Payload, into, wire.Shared); err != nil {
+// Decode reads the payload into one of the payload types, which shares its memory.
+func (e *Envelope) Decode(into any) error { return e.decode(into, wire.Shared) }
+
+// DecodeAgain does so where an earlier payload was: its lists are emptied, and
+// have room.
+func (e *Envelope) DecodeAgain(into any) error { return e.decode(into, wire.Shared, wire.Reused) }
+
+func (e *Envelope) decode(into any, options ...wire.Option) error {
+	if err := wire.UnmarshalLax(e.Payload, into, options...); err != nil {
 		return Refuse(CodeMalformed, "the payload cannot be read: %v", err)
 	}
 	return nil

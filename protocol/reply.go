@@ -3,6 +3,7 @@ package protocol
 import (
 	"bytes"
 	"fmt"
+	"sync"
 
 	"github.com/sheafgrid/sheaf/internal/wire"
 	"github.com/sheafgrid/sheaf/task"
@@ -76,28 +77,39 @@ func (l *levelBytes) holds(a *Attempt) bool {
 }
 
 // Encode is the reply as it is sent.
-func (r *Reply) Encode() []byte {
-	b := replyBytes{Error: r.Error, Done: r.Done}
-	if r.Exchange != nil {
-		b.Exchange = r.Exchange.bytes()
+func (r *Reply) Encode() []byte { return r.Append(nil) }
+
+// Append appends the reply as it is sent.
+func (r *Reply) Append(b []byte) []byte {
+	in := replyBytes{Error: r.Error, Done: r.Done}
+	if r.Exchange == nil {
+		return wire.AppendSealed(b, FrameReply, &in)
 	}
-	return wire.SealValue(FrameReply, &b)
+	in.Exchange = exchanges.Get().(*exchangeBytes)
+	in.Exchange.set(r.Exchange)
+	b = wire.AppendSealed(b, FrameReply, &in)
+	if len(in.Exchange.Attempts) <= MaxWanted {
+		exchanges.Put(in.Exchange)
+	}
+	return b
 }
 
-func (x *ExchangeReply) bytes() *exchangeBytes {
-	b := &exchangeBytes{
+// exchanges holds what replies were put together in, on their way to their bytes.
+var exchanges = sync.Pool{New: func() any { return new(exchangeBytes) }}
+
+func (b *exchangeBytes) set(x *ExchangeReply) {
+	*b = exchangeBytes{
 		Acks: x.Acks, Cancel: x.Cancel, Reason: x.Reason, AfterMillis: x.AfterMillis, NextMillis: x.NextMillis,
 		Time: x.Time, Members: x.Members, Leader: x.Leader,
-		Attempts: make([]attemptBytes, len(x.Attempts)),
+		Attempts: b.Attempts[:0], Levels: b.Levels[:0],
 	}
 	for i := range x.Attempts {
 		a := &x.Attempts[i]
-		b.Attempts[i] = attemptBytes{
+		b.Attempts = append(b.Attempts, attemptBytes{
 			ID: a.ID, Level: b.level(a), Index: a.Task.Index, Args: a.Task.Args, Inputs: a.Task.Inputs, Seed: a.Task.Seed,
 			Sum: a.Sum, DeadlineMillis: a.DeadlineMillis,
-		}
+		})
 	}
-	return b
 }
 
 // level is the place of an attempt's level, which is added if it is new.

@@ -127,7 +127,10 @@ func (f *OutputFile) check() error {
 
 // DecodeOutputList reads what Encode wrote, and nothing else: another encoding
 // of the same list is refused.
-func DecodeOutputList(b []byte) (OutputList, error) {
+func DecodeOutputList(b []byte) (OutputList, error) { return ReadOutputList(b, nil) }
+
+// ReadOutputList does so where an earlier list was, which is gone then.
+func ReadOutputList(b []byte, room OutputList) (OutputList, error) {
 	r := reader{b: b}
 	if !r.literal(outputMagic) {
 		return nil, fmt.Errorf("%w: does not begin as one", ErrBadOutput)
@@ -136,9 +139,9 @@ func DecodeOutputList(b []byte) (OutputList, error) {
 	if n > MaxOutputFiles+2 {
 		return nil, fmt.Errorf("%w: %d files, at most %d", ErrBadOutput, n, MaxOutputFiles)
 	}
-	var l OutputList
+	l := room[:0]
 	for range n {
-		f := OutputFile{Name: string(r.bytes()), Size: int64(r.uvarint())}
+		f := OutputFile{Name: outputName(r.bytes()), Size: int64(r.uvarint())}
 		copy(f.Digest[:], r.take(len(f.Digest)))
 		if r.bad {
 			break
@@ -149,4 +152,12 @@ func DecodeOutputList(b []byte) (OutputList, error) {
 		return nil, fmt.Errorf("%w: cut short or not canonical", ErrBadOutput)
 	}
 	return l, l.Check()
+}
+
+// outputName is a name as a string. Most are the same.
+func outputName(b []byte) string {
+	if string(b) == OutputStdout {
+		return OutputStdout
+	}
+	return string(b)
 }

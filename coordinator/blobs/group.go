@@ -3,6 +3,7 @@ package blobs
 import (
 	"context"
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 
@@ -28,7 +29,8 @@ type groups struct {
 
 	// Used by the round that runs.
 	recent recent
-	last   time.Time // when it began
+	room   []storage.Small // where take puts together what has to be stored
+	last   time.Time       // when it began
 }
 
 // joined is one caller's batch.
@@ -38,7 +40,8 @@ type joined struct {
 	done  chan error
 }
 
-// join stores a batch with whatever else comes. background runs a function on
+// join stores a batch with whatever else comes. Nobody uses the bytes when it has
+// returned, though slow peers may still be sent a copy. background runs a function on
 // a goroutine that the owner waits for.
 func (g *groups) join(ctx context.Context, blobs []storage.Small, background func(func())) error {
 	// What one caller got wrong must not be the others' failure.
@@ -61,6 +64,9 @@ func (g *groups) join(ctx context.Context, blobs []storage.Small, background fun
 	case err := <-j.done:
 		return err
 	case <-ctx.Done():
+		g.mu.Lock()
+		defer g.mu.Unlock()
+		j.blobs = own(blobs) // they may still wait
 		return fmt.Errorf("%d blobs: %w: %w", len(blobs), ErrNoMajority, ctx.Err())
 	}
 }
@@ -78,7 +84,6 @@ func (g *groups) round(ctx context.Context, background func(func())) {
 	g.last = time.Now()
 	// It is no longer for the caller alone: his going away must not stop it.
 	ctx = context.WithoutCancel(ctx)
-	all = g.recent.without(all)
 	err := g.put(ctx, all)
 	if err != nil {
 		g.recent.forget()
@@ -89,22 +94,37 @@ func (g *groups) round(ctx context.Context, background func(func())) {
 	background(func() { g.round(ctx, background) })
 }
 
-// take removes what goes together, and notes when nothing waits.
+// take removes what goes together, and notes when nothing waits. all is what of it
+// has to be stored: a copy, since a caller who goes away takes his bytes with him.
 func (g *groups) take() (group []*joined, all []storage.Small) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	n, size := 0, 0
-	count := 0
 	for n < len(g.waiting) && (n == 0 || size+g.waiting[n].bytes <= maxGroup) {
 		size += g.waiting[n].bytes
-		count += len(g.waiting[n].blobs)
 		n++
-	}
-	all = make([]storage.Small, 0, count)
-	for _, j := range g.waiting[:n] {
-		all = append(all, j.blobs...)
 	}
 	group, g.waiting = g.waiting[:n:n], g.waiting[n:]
 	g.running = n > 0
+	kept := g.recent.without(group, g.room[:0])
+	all = own(kept)
+	clear(kept)
+	g.room = kept
 	return group, all
+}
+
+// own copies blobs and their bytes, those into one piece of memory.
+func own(blobs []storage.Small) []storage.Small {
+	size := 0
+	for i := range blobs {
+		size += len(blobs[i].Bytes)
+	}
+	bytes := make([]byte, 0, size)
+	owned := slices.Clone(blobs)
+	for i := range owned {
+		start := len(bytes)
+		bytes = append(bytes, owned[i].Bytes...)
+		owned[i].Bytes = bytes[start:len(bytes):len(bytes)]
+	}
+	return owned
 }

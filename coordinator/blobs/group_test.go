@@ -134,3 +134,42 @@ func TestGroupsStoreEachOnce(t *testing.T) {
 		}
 	}
 }
+
+// Who has his answer, or went away, may use the memory of his blobs again.
+func TestGroupsKeepNobodysBytes(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var stored []storage.Small
+		var background sync.WaitGroup
+		g := &groups{put: func(_ context.Context, blobs []storage.Small) error {
+			stored = append(stored, blobs...) // as a slow peer does
+			time.Sleep(time.Second)
+			return nil
+		}}
+		texts := []string{"first", "came and went", "waited"}
+		ctx, cancel := context.WithCancel(t.Context())
+		contexts := []context.Context{t.Context(), ctx, t.Context()}
+		var callers sync.WaitGroup
+		for i, text := range texts {
+			callers.Go(func() {
+				blobs := small(text)
+				if err := g.join(contexts[i], blobs, background.Go); (err != nil) != (i == 1) {
+					t.Errorf("%s: %v", text, err)
+				}
+				copy(blobs[0].Bytes, "written over")
+				blobs[0].Digest = task.Digest{}
+			})
+			synctest.Wait()
+		}
+		cancel()
+		callers.Wait()
+		background.Wait()
+		if len(stored) != len(texts) {
+			t.Fatalf("%d blobs were stored, want %d", len(stored), len(texts))
+		}
+		for i, b := range stored {
+			if string(b.Bytes) != texts[i] || b.Digest != task.Sum([]byte(texts[i])) {
+				t.Errorf("stored %q, want %q", b.Bytes, texts[i])
+			}
+		}
+	})
+}

@@ -67,7 +67,7 @@ func (s *Store) putSmall(ctx context.Context, area Area, digest task.Digest, siz
 }
 
 // PutBatch stores small blobs on a majority, at one cost for all of them and for
-// those of other callers at the same time.
+// those of other callers at the same time. It does not keep the bytes.
 func (s *Store) PutBatch(ctx context.Context, area Area, blobs []storage.Small) error {
 	if len(blobs) == 0 {
 		return nil

@@ -30,28 +30,31 @@ func nameOf(b *storage.Small) recentName {
 	}
 }
 
-// without returns the blobs of a batch that have to be stored, each once, and
-// remembers them: where they cannot be stored, forget must be called. What would
-// take no time if nothing were left is stored again: a host must not see by the
-// clock that another one has returned the same (T3).
-func (r *recent) without(blobs []storage.Small) []storage.Small {
+// without appends to kept the blobs of some batches that have to be stored, each
+// once, and remembers them: where they cannot be stored, forget must be called. What
+// would take no time if nothing were left is stored again: a host must not see by
+// the clock that another one has returned the same (T3).
+func (r *recent) without(batches []*joined, kept []storage.Small) []storage.Small {
 	if r.places == nil {
 		r.places = make([]recentName, recentPlaces)
 	}
-	kept := make([]storage.Small, 0, len(blobs))
-	for i := range blobs {
-		if blobs[i].Group != 0 {
-			n := nameOf(&blobs[i])
-			place := &r.places[n.low%recentPlaces]
-			if *place == n {
-				continue
+	for _, j := range batches {
+		for i := range j.blobs {
+			if j.blobs[i].Group != 0 {
+				n := nameOf(&j.blobs[i])
+				place := &r.places[n.low%recentPlaces]
+				if *place == n {
+					continue
+				}
+				*place = n
 			}
-			*place = n
+			kept = append(kept, j.blobs[i])
 		}
-		kept = append(kept, blobs[i])
 	}
 	if len(kept) == 0 {
-		return blobs
+		for _, j := range batches {
+			kept = append(kept, j.blobs...)
+		}
 	}
 	return kept
 }

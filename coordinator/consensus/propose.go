@@ -45,6 +45,7 @@ type queue struct {
 	bytes   int
 	closed  bool
 	kick    chan struct{}
+	room    sync.Pool // of *[]byte: commands that are in an entry
 }
 
 func newQueue() *queue { return &queue{kick: make(chan struct{}, 1)} }
@@ -88,6 +89,28 @@ func (q *queue) take() []*proposal {
 	return batch
 }
 
+// maxRoom bounds the memory that is kept for another command, in bytes.
+const maxRoom = 16 << 10
+
+// takeRoom is memory that a command may be encoded in.
+func (q *queue) takeRoom() []byte {
+	if b, ok := q.room.Get().(*[]byte); ok {
+		return (*b)[:0]
+	}
+	return nil
+}
+
+// giveRoom takes back the memory of commands that were copied into an entry.
+func (q *queue) giveRoom(batch []*proposal) {
+	for _, p := range batch {
+		b := p.command
+		p.command = nil
+		if cap(b) <= maxRoom {
+			q.room.Put(&b)
+		}
+	}
+}
+
 // close refuses everything that waits, and everything after it.
 func (q *queue) close() {
 	q.mu.Lock()
@@ -111,7 +134,7 @@ func (n *Node) Propose(ctx context.Context, c state.Command) (state.Result, erro
 	if err := n.allowed(c); err != nil {
 		return state.Result{}, err
 	}
-	p := &proposal{command: state.EncodeCommand(c), done: make(chan outcome, 1)}
+	p := &proposal{command: state.AppendCommand(n.queue.takeRoom(), c), done: make(chan outcome, 1)}
 	if len(p.command) > maxBatch {
 		return state.Result{}, fmt.Errorf("command %T of %d bytes, at most %d fit into the log", c, len(p.command), maxBatch)
 	}
@@ -177,7 +200,9 @@ func (n *Node) propose(ctx context.Context) error {
 		for _, p := range batch {
 			e.Commands = append(e.Commands, p.command)
 		}
-		entries <- entry{batch, n.raft.Apply(state.EncodeEntry(e), 5*time.Second)}
+		encoded := state.EncodeEntry(e)
+		n.queue.giveRoom(batch)
+		entries <- entry{batch, n.raft.Apply(encoded, 5*time.Second)}
 	}
 }
 

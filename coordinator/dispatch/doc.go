@@ -25,12 +25,13 @@ import (
 // Node is the replicated state, as dispatch uses it.
 type Node interface {
 	View(fn func(*state.State))
-	Propose(ctx context.Context, c state.Command) (state.Result, error)
+	Propose(ctx context.Context, c state.Command) (state.Result, error) // does not keep c
 	Now() task.Millis
 	Leader() task.NodeID
 }
 
-// Outputs keeps what hosts return, on a majority of nodes.
+// Outputs keeps what hosts return, on a majority of nodes. When PutBatch has
+// returned, with an error or without, it uses neither the list nor the bytes.
 type Outputs interface {
 	PutBatch(ctx context.Context, blobs []storage.Small) error
 	Have(ctx context.Context, digest task.Digest) (bool, error)
@@ -43,16 +44,17 @@ type Dispatcher struct {
 	tasks   *Tasks
 	log     *slog.Logger
 
-	made    made
-	mu      sync.Mutex // one pick at a time
-	overlay *schedule.Overlay
-	rnd     *rand.Rand
+	made     made
+	contacts sync.Pool  // of *contact: what exchanges that are over have worked in
+	mu       sync.Mutex // one pick at a time
+	overlay  *schedule.Overlay
+	rnd      *rand.Rand
 }
 
 // New makes a dispatcher. rnd is used for jitter and for where to begin to
 // look for a task; nothing secret depends on it.
 func New(node Node, outputs Outputs, tasks *Tasks, rnd *rand.Rand, log *slog.Logger) *Dispatcher {
-	return &Dispatcher{node: node, outputs: outputs, tasks: tasks, rnd: rnd, log: log, overlay: schedule.NewOverlay()}
+	return &Dispatcher{node: node, outputs: outputs, tasks: tasks, rnd: rnd, log: log, overlay: schedule.NewOverlay(), contacts: sync.Pool{New: newContact}}
 }
 
 // Reset forgets what was picked and not applied. A node that becomes leader

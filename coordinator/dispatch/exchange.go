@@ -12,62 +12,47 @@ import (
 	"github.com/sheafgrid/sheaf/task"
 )
 
-// contact is one exchange on its way.
-type contact struct {
-	request  state.Request
-	exchange protocol.Exchange
-	host     schedule.Host
-	facts    protocol.HostFacts // as logged
-	seen     task.Millis        // as logged
-	returned []returned         // what the exchange reports
-	reports  []state.Report
-	outputs  []storage.Small
-	dropped  []task.AttemptID
-	reason   task.Reason
-}
-
-// returned is what a report says, beside the task it was handed out for.
-type returned struct {
-	list  storage.Small // the list of its outputs; none with a failure
-	task  assigned
-	known bool // the attempt is one that the host may report
-	held  bool // an equal result was accepted: its outputs are on a majority (R1)
-}
-
-// Exchange carries out a verified exchange and answers it. Its error is meant
-// for the host; after a temporary one the host repeats the same request.
-func (d *Dispatcher) Exchange(ctx context.Context, e *protocol.Envelope) (*protocol.ExchangeReply, error) {
-	c := contact{request: state.RequestOf(e)}
-	if err := e.Decode(&c.exchange); err != nil {
-		return nil, err
+// Exchange carries out a verified exchange and fills in the answer, whose lists
+// are made in the room that r has for them. Its error is meant for the host;
+// after a temporary one the host repeats the same request.
+func (d *Dispatcher) Exchange(ctx context.Context, e *protocol.Envelope, r *protocol.ExchangeReply) error {
+	c := d.contacts.Get().(*contact)
+	defer func() {
+		c.forget()
+		d.contacts.Put(c)
+	}()
+	c.request = state.RequestOf(e)
+	if err := e.DecodeAgain(&c.exchange); err != nil {
+		return err
 	}
 	if err := checkLimits(&c.exchange); err != nil {
-		return nil, err
+		return err
 	}
-	c.returned = make([]returned, len(c.exchange.Reports))
-	for i := range c.returned {
+	for i := range c.exchange.Reports {
+		var back returned
 		if r := &c.exchange.Reports[i]; r.Failure == protocol.FailureNone {
-			c.returned[i].list = storage.SmallOf(r.Outputs)
+			back.list = storage.SmallOf(r.Outputs)
 		}
+		c.returned = append(c.returned, back)
 	}
-	repeated, answer, err := d.begin(&c)
+	repeated, answer, err := d.begin(c)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	if repeated {
-		return d.reply(ctx, &c, answer)
+		return d.reply(ctx, c, answer, r)
 	}
-	if err := d.verify(ctx, &c); err != nil {
-		return nil, err
+	if err := d.verify(ctx, c); err != nil {
+		return err
 	}
 	if err := d.outputs.PutBatch(ctx, c.outputs); err != nil {
-		return nil, storageRefusal(err)
+		return storageRefusal(err)
 	}
-	answer, err = d.propose(ctx, &c)
+	answer, err = d.propose(ctx, c)
 	if err != nil {
-		return nil, err
+		return err
 	}
-	return d.reply(ctx, &c, answer)
+	return d.reply(ctx, c, answer, r)
 }
 
 // storageRefusal tells the host what the stores said.
@@ -111,7 +96,7 @@ func (d *Dispatcher) begin(c *contact) (repeated bool, answer state.Answer, err 
 			ID: id, Account: h.Account, Open: s.OpenCount(id), MayHold: protocol.MayHold(int(c.exchange.Facts.Cores)),
 			Memory: c.exchange.Facts.Memory, Allow: c.exchange.Allow, AllowAll: c.exchange.AllowAll,
 		}
-		c.dropped = lost(s, id, &c.exchange)
+		c.lost(s, id)
 		for i := range c.returned {
 			c.returned[i].find(s, id, c.exchange.Reports[i].Attempt)
 		}
@@ -133,27 +118,24 @@ func (r *returned) find(s *state.State, host task.HostID, id task.AttemptID) {
 	})
 }
 
-// lost are the open attempts that the host neither holds nor reports. The
+// lost finds the open attempts that the host neither holds nor reports. The
 // answers that handed them out have reached it, since it has sent a later
 // request; so they are gone, with its disk perhaps.
-func lost(s *state.State, id task.HostID, x *protocol.Exchange) []task.AttemptID {
+func (c *contact) lost(s *state.State, id task.HostID) {
 	if s.OpenCount(id) == 0 {
-		return nil
+		return
 	}
-	has := make(map[task.AttemptID]bool, len(x.Held)+len(x.Reports))
-	for _, a := range x.Held {
-		has[a] = true
+	for _, a := range c.exchange.Held {
+		c.has[a] = true
 	}
-	for i := range x.Reports {
-		has[x.Reports[i].Attempt] = true
+	for i := range c.exchange.Reports {
+		c.has[c.exchange.Reports[i].Attempt] = true
 	}
-	var gone []task.AttemptID
 	s.OpenOf(id, func(a task.AttemptID, _ *state.Attempt) {
-		if !has[a] {
-			gone = append(gone, a)
+		if !c.has[a] {
+			c.dropped = append(c.dropped, a)
 		}
 	})
-	return gone
 }
 
 // propose picks tasks for the host and puts the whole exchange through the log.
@@ -166,7 +148,7 @@ func (d *Dispatcher) propose(ctx context.Context, c *contact) (state.Answer, err
 		cmd.Facts = &c.exchange.Facts
 	}
 	var err error
-	if cmd.Assign, err = d.makeTasks(ctx, picks); err != nil {
+	if cmd.Assign, err = d.makeTasks(ctx, c, picks); err != nil {
 		return state.Answer{}, err
 	}
 	if c.idle(cmd, d.node.Now()) {

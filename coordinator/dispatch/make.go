@@ -66,26 +66,24 @@ const replyTasks = protocol.MaxReply * 3 / 4
 // makeTasks makes the tasks of what was picked before it is given away: an
 // attempt whose task cannot be made, or does not fit into the reply, would be
 // lost. What does not fit is picked again at the next exchange.
-func (d *Dispatcher) makeTasks(ctx context.Context, picks []schedule.Pick) ([]state.Assignment, error) {
-	tasks := make([]assigned, len(picks))
+func (d *Dispatcher) makeTasks(ctx context.Context, c *contact, picks []schedule.Pick) ([]state.Assignment, error) {
 	d.node.View(func(s *state.State) {
-		for i, p := range picks {
-			tasks[i] = assignedAt(s, p.Stage, p.Index)
+		for _, p := range picks {
+			c.tasks = append(c.tasks, assignedAt(s, p.Stage, p.Index))
 		}
 	})
-	assign := make([]state.Assignment, 0, len(picks))
 	total := 0
-	for i := range tasks {
-		w, err := d.taskOf(ctx, &tasks[i])
+	for i := range c.tasks {
+		w, err := d.taskOf(ctx, &c.tasks[i])
 		if err != nil {
 			return nil, err
 		}
 		if total += size(&w.task); total > replyTasks && i > 0 {
 			break
 		}
-		assign = append(assign, state.Assignment{Stage: picks[i].Stage, Index: picks[i].Index})
+		c.assign = append(c.assign, state.Assignment{Stage: picks[i].Stage, Index: picks[i].Index})
 	}
-	return assign, nil
+	return c.assign, nil
 }
 
 // size is no less than what an attempt at a task takes in a reply, in bytes.

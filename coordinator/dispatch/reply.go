@@ -17,35 +17,35 @@ const (
 )
 
 // reply answers an exchange that was carried out, now or before.
-func (d *Dispatcher) reply(ctx context.Context, c *contact, answer state.Answer) (*protocol.ExchangeReply, error) {
-	r := &protocol.ExchangeReply{AfterMillis: afterBusy, Reason: c.reason, Time: d.node.Now(), Leader: d.node.Leader()}
-	r.Acks = make([]protocol.Ack, len(answer.Acks))
-	for i, a := range answer.Acks {
-		r.Acks[i] = protocol.Ack(a)
+func (d *Dispatcher) reply(ctx context.Context, c *contact, answer state.Answer, r *protocol.ExchangeReply) error {
+	*r = protocol.ExchangeReply{
+		Acks: r.Acks[:0], Attempts: r.Attempts[:0], Members: r.Members[:0], Cancel: r.Cancel[:0],
+		AfterMillis: afterBusy, Reason: c.reason, Time: d.node.Now(), Leader: d.node.Leader(),
 	}
-	var given []assignedAttempt
+	for _, a := range answer.Acks {
+		r.Acks = append(r.Acks, protocol.Ack(a))
+	}
 	next := uint64(nextIdle)
+	c.tasks = c.tasks[:0]
 	d.node.View(func(s *state.State) {
 		s.Members(func(m *state.Member) {
 			if !m.Joining { // it has nothing yet that a client could want
 				r.Members = append(r.Members, protocol.Member{Node: m.Node, URL: m.URL})
 			}
 		})
-		given = attempts(s, answer.Attempts, r.Time)
-		r.Cancel = cancelled(s, c.host.ID, c.exchange.Held)
+		c.attempts(s, answer.Attempts, r)
+		r.Cancel = cancelled(s, c.host.ID, c.exchange.Held, r.Cancel)
 		next = max(next, uint64(s.HostCount())*1000/idleCallsPerSecond)
 	})
-	r.Attempts = make([]protocol.Attempt, len(given))
-	for i := range given {
-		g := &given[i]
-		w, err := d.taskOf(ctx, &g.assigned)
+	for i := range r.Attempts {
+		w, err := d.taskOf(ctx, &c.tasks[i])
 		if err != nil {
-			return nil, err
+			return err
 		}
-		r.Attempts[i] = protocol.Attempt{ID: g.id, Task: w.task, Sum: w.sum, DeadlineMillis: uint64(g.left), Version: g.version}
+		r.Attempts[i].Task, r.Attempts[i].Sum = w.task, w.sum
 	}
 	r.NextMillis = d.jitter(next)
-	return r, nil
+	return nil
 }
 
 // jitter spreads calls over half to the whole of a time.
@@ -55,16 +55,9 @@ func (d *Dispatcher) jitter(millis uint64) uint32 {
 	return uint32(millis/2 + d.rnd.Uint64N(millis/2+1))
 }
 
-type assignedAttempt struct {
-	assigned
-	id      task.AttemptID
-	left    task.Millis
-	version protocol.Signed
-}
-
-// attempts is what an answer handed out, as far as it is still open.
-func attempts(s *state.State, ids []task.AttemptID, now task.Millis) []assignedAttempt {
-	out := make([]assignedAttempt, 0, len(ids))
+// attempts adds to a reply what an answer handed out, as far as it is still open.
+// The tasks are made later, of c.tasks.
+func (c *contact) attempts(s *state.State, ids []task.AttemptID, r *protocol.ExchangeReply) {
 	for _, id := range ids {
 		a, ok := s.Attempt(id)
 		if !ok || a.State != state.AttemptOpen {
@@ -78,20 +71,18 @@ func attempts(s *state.State, ids []task.AttemptID, now task.Millis) []assignedA
 		}
 		v, app := s.ProgramVersion(program)
 		p := s.Project(app.Project)
-		out = append(out, assignedAttempt{
-			assigned: assignedAt(s, a.Stage, uint64(a.Index)),
-			id:       id, left: max(0, a.Deadline-now),
-			version: protocol.Signed{Project: p.Name, App: app.Name, Publisher: s.Account(p.Owner).Key, Signature: v.Signature},
+		c.tasks = append(c.tasks, assignedAt(s, a.Stage, uint64(a.Index)))
+		r.Attempts = append(r.Attempts, protocol.Attempt{
+			ID: id, DeadlineMillis: uint64(max(0, a.Deadline-r.Time)),
+			Version: protocol.Signed{Project: p.Name, App: app.Name, Publisher: s.Account(p.Owner).Key, Signature: v.Signature},
 		})
 	}
-	return out
 }
 
-// cancelled are the attempts that a host holds and nobody waits for: the job
+// cancelled adds to out the attempts that a host holds and nobody waits for: the job
 // was cancelled, or the attempt is no longer open and would not count if it
 // came late.
-func cancelled(s *state.State, host task.HostID, held []task.AttemptID) []task.AttemptID {
-	var out []task.AttemptID
+func cancelled(s *state.State, host task.HostID, held, out []task.AttemptID) []task.AttemptID {
 	for _, id := range held {
 		a, ok := s.Attempt(id)
 		if !ok || a.Host != host || !stillUseful(s, a) {

@@ -18,8 +18,6 @@ var emptyOutputs = task.OutputList{}.Digest()
 // others go on. An error means that something here could not be read; the
 // whole exchange is to be repeated.
 func (d *Dispatcher) verify(ctx context.Context, c *contact) error {
-	c.reports = make([]state.Report, 0, len(c.returned))
-	c.outputs = make([]storage.Small, 0, 2*len(c.returned)) // for each its list and, mostly, one output
 	for i := range c.returned {
 		r := &c.exchange.Reports[i]
 		entry := state.Report{Attempt: r.Attempt, Failure: r.Failure}
@@ -74,10 +72,11 @@ func (d *Dispatcher) verifyResult(ctx context.Context, c *contact, r *protocol.R
 		c.outputs = append(c.outputs, at.list) // so that the answer takes as long as another's (T3)
 		return nil, nil
 	}
-	list, err := task.DecodeOutputList(r.Outputs)
+	list, err := task.ReadOutputList(r.Outputs, c.list)
 	if err != nil {
 		return err, nil
 	}
+	c.list = list
 	if most := at.task.spec.MaxOutputs(at.task.level); len(list) > most {
 		return fmt.Errorf("%d outputs, at most %d of each task can be read by the reduction that follows", len(list), most), nil
 	}
@@ -110,6 +109,7 @@ func collect(c *contact, r *protocol.Report, encoded storage.Small, list task.Ou
 		why = fmt.Errorf("outputs of %d bytes inside of an exchange, at most %d; upload them", total, protocol.MaxInline)
 	}
 	if why != nil {
+		clear(c.outputs[before:])
 		c.outputs = c.outputs[:before]
 	}
 	return why

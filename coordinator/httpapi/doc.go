@@ -17,6 +17,7 @@ import (
 	"log/slog"
 	"math/rand/v2"
 	"net/http"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -42,9 +43,11 @@ type Node interface {
 	Freeze() (index uint64, frozen *state.Frozen)
 }
 
-// Exchanger carries out exchanges on the leader.
+// Exchanger carries out exchanges on the leader. It fills in the reply, in the
+// room that its lists have. When it has returned, with an error or without, it
+// uses neither the reply nor the request's bytes.
 type Exchanger interface {
-	Exchange(ctx context.Context, e *protocol.Envelope) (*protocol.ExchangeReply, error)
+	Exchange(ctx context.Context, e *protocol.Envelope, r *protocol.ExchangeReply) error
 }
 
 // Archive reads released results.
@@ -100,6 +103,9 @@ type Server struct {
 	backups  chan struct{}          // holds one for each snapshot that is being sent
 	decoders decoders               // of compressed uploads
 	bodies   atomic.Int64           // bytes of requests in memory (countedBody)
+	read     sync.Pool              // of *[]byte: what exchanges were read into
+	replies  sync.Pool              // of *protocol.ExchangeReply: carryOut takes one, reply gives it back
+	encoded  sync.Pool              // of *[]byte: what replies were encoded in
 }
 
 // New makes a server; it is an http.Handler.

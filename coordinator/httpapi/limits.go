@@ -38,7 +38,8 @@ const (
 )
 
 // readBody reads the whole body of a small request, within a limit and a time.
-// release must be called when it is not needed any more.
+// release must be called when it is not needed any more; who knows that nobody has
+// kept a part of it may call readAgain, too.
 func (s *Server) readBody(w http.ResponseWriter, r *http.Request, limit int64) (b []byte, release func(), err error) {
 	switch {
 	case r.ContentLength < 0: // memory would be taken again and again as it grows
@@ -49,12 +50,23 @@ func (s *Server) readBody(w http.ResponseWriter, r *http.Request, limit int64) (
 	// Where the connection has no deadlines (in tests) the limit in bytes is left.
 	_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(requestTimeout))
 	body := &countedBody{r: r.Body, all: &s.bodies}
-	b, err = readAll(body, r.ContentLength)
+	room, ok := s.read.Get().(*[]byte)
+	if !ok {
+		room = new([]byte)
+	}
+	b, err = readAll(body, r.ContentLength, *room)
 	var busy *protocol.Error
 	if err != nil && !errors.As(err, &busy) {
 		err = protocol.Refuse(protocol.CodeMalformed, "the request did not arrive whole: %v", err)
 	}
 	return b, body.release, err
+}
+
+// readAgain lets a later body be read where this one is.
+func (s *Server) readAgain(body []byte) {
+	if cap(body) <= freeBody { // who sends slowly holds no more than he would have taken
+		s.read.Put(&body)
+	}
 }
 
 // countedBody counts the bytes of a body among those of all.
@@ -79,10 +91,11 @@ func (b *countedBody) counted() int64 { return max(0, b.came-freeBody) }
 
 func (b *countedBody) release() { b.all.Add(-b.counted()) }
 
-// readAll reads a body whose sender says how long it is. Memory is taken as the
-// bytes come, not as they are announced.
-func readAll(r io.Reader, announced int64) ([]byte, error) {
-	b := bytes.NewBuffer(make([]byte, 0, min(max(announced, 0), freeBody)+bytes.MinRead))
+// readAll reads a body whose sender says how long it is, into room if it fits
+// there. Memory is taken as the bytes come, not as they are announced.
+func readAll(r io.Reader, announced int64, room []byte) ([]byte, error) {
+	b := bytes.NewBuffer(room[:0])
+	b.Grow(int(min(max(announced, 0), freeBody)) + bytes.MinRead)
 	_, err := b.ReadFrom(r)
 	return b.Bytes(), err
 }

@@ -4,9 +4,12 @@ import (
 	"bytes"
 	"io"
 	"net/http"
+	"net/http/httptest"
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/sheafgrid/sheaf/protocol"
 )
 
 // deadlines notes what read deadlines are set.
@@ -50,4 +53,23 @@ func TestMovingBody(t *testing.T) {
 			}
 		}
 	})
+}
+
+// A body that is read where an earlier one was is what was sent, whichever of them
+// is longer; and nobody keeps the memory of a long one.
+func TestBodiesAreReadAgain(t *testing.T) {
+	s := &Server{}
+	for _, size := range []int{10, 5000, 3, 0, 5001, freeBody / 2, 7, freeBody, 100, 2 * freeBody, 20} {
+		sent := bytes.Repeat([]byte{byte(size)}, size)
+		r := httptest.NewRequest(http.MethodPost, "/", bytes.NewReader(sent))
+		got, release, err := s.readBody(httptest.NewRecorder(), r, protocol.MaxEnvelope)
+		if err != nil || !bytes.Equal(got, sent) {
+			t.Errorf("%d bytes were sent, got %d (%v)", size, len(got), err)
+		}
+		if size < freeBody && cap(got) > freeBody {
+			t.Errorf("a body of %d bytes has room for %d", size, cap(got))
+		}
+		s.readAgain(got)
+		release()
+	}
 }

@@ -43,6 +43,9 @@ func (s *Server) serveRequest(w http.ResponseWriter, r *http.Request) {
 		reply, err = nil, noLeader() // it rests on what this node knew when it led
 	}
 	leave()
+	if e.Purpose == protocol.PurposeExchange {
+		s.readAgain(body) // nobody has kept any of it
+	}
 	s.reply(w, reply, err)
 }
 
@@ -57,8 +60,11 @@ func logged(reply *protocol.Reply, err error) bool {
 
 func (s *Server) carryOut(ctx context.Context, e *protocol.Envelope) (*protocol.Reply, error) {
 	if e.Purpose == protocol.PurposeExchange {
-		x, err := s.cfg.Exchange.Exchange(ctx, e)
-		if err != nil {
+		x, ok := s.replies.Get().(*protocol.ExchangeReply)
+		if !ok {
+			x = new(protocol.ExchangeReply)
+		}
+		if err := s.cfg.Exchange.Exchange(ctx, e, x); err != nil {
 			return nil, err
 		}
 		return &protocol.Reply{Exchange: x}, nil
@@ -70,18 +76,33 @@ func (s *Server) carryOut(ctx context.Context, e *protocol.Envelope) (*protocol.
 	return &protocol.Reply{Done: done}, nil
 }
 
-// reply sends a Reply, or the refusal in one.
+// maxEncoded bounds the memory that is kept for the next reply's bytes.
+const maxEncoded = 64 << 10
+
+// reply sends a Reply, or the refusal in one. The reply is the server's again when
+// it is encoded, before its reader takes his time.
 func (s *Server) reply(w http.ResponseWriter, reply *protocol.Reply, err error) {
 	if err != nil {
 		reply = &protocol.Reply{Error: s.refusal(err)}
 	}
-	body := reply.Encode()
+	room, ok := s.encoded.Get().(*[]byte)
+	if !ok {
+		room = new([]byte)
+	}
+	body := reply.Append((*room)[:0])
+	if reply.Exchange != nil {
+		s.replies.Put(reply.Exchange)
+	}
 	w.Header().Set("Content-Type", protocol.ContentType)
 	w.Header().Set("Content-Length", strconv.Itoa(len(body)))
 	if reply.Error != nil {
 		w.WriteHeader(reply.Error.Code.HTTPStatus())
 	}
 	_, _ = w.Write(body) // a caller that went away repeats its request
+	if cap(body) <= maxEncoded {
+		*room = body
+		s.encoded.Put(room)
+	}
 }
 
 // refusal is what a caller is told about an error. A fault of this node is

@@ -293,6 +293,9 @@ type entryBytes struct {
 // EncodeCommand is a command as an entry holds it.
 func EncodeCommand(c Command) []byte { return wire.SealValue(c.kind(), c) }
 
+// AppendCommand appends a command as an entry holds it.
+func AppendCommand(b []byte, c Command) []byte { return wire.AppendSealed(b, c.kind(), c) }
+
 // EncodeEntry is an entry as the log holds it.
 func EncodeEntry(e Entry) []byte { return wire.SealValue(frameEntry, (*entryBytes)(&e)) }
 

@@ -12,13 +12,13 @@ import (
 // snapshots, journals. A field that the type does not have is an error, since
 // skipping it would be guessing (R4).
 func Unmarshal(b []byte, into any, options ...Option) error {
-	return unmarshal(into, decoder{b: b, strict: true, shared: slices.Contains(options, Shared)})
+	return unmarshal(into, decoder{b: b, strict: true, shared: slices.Contains(options, Shared), reused: slices.Contains(options, Reused)})
 }
 
 // UnmarshalLax decodes what came over the network: fields that a newer peer
 // sends and the type does not have are skipped.
 func UnmarshalLax(b []byte, into any, options ...Option) error {
-	return unmarshal(into, decoder{b: b, shared: slices.Contains(options, Shared)})
+	return unmarshal(into, decoder{b: b, shared: slices.Contains(options, Shared), reused: slices.Contains(options, Reused)})
 }
 
 // Option changes how a value is made of bytes.
@@ -27,6 +27,10 @@ type Option uint8
 // Shared saves copying: byte strings of the value share the memory that they
 // are decoded from. Neither may be changed while the other is in use.
 const Shared Option = 1
+
+// Reused saves allocating: lists that the value has room for are made there. The
+// lists of an earlier value that had the same room are gone then.
+const Reused Option = 2
 
 func unmarshal(into any, d decoder) error {
 	x := reflect.ValueOf(into)
@@ -51,6 +55,7 @@ type decoder struct {
 	pos    int
 	strict bool
 	shared bool
+	reused bool
 	memory uint64 // bytes that were allocated for lists so far
 }
 
@@ -229,14 +234,31 @@ func (d *decoder) slice(s *shape, h head, p unsafe.Pointer) *fault {
 	if d.memory > maxGrowth*uint64(len(d.b))+1<<16 {
 		return d.fail("its lists would take more than %d times its bytes in memory", maxGrowth)
 	}
-	made := reflect.MakeSlice(s.typ, int(h.n), int(h.n)).UnsafePointer()
-	*(*list)(p) = list{data: made, length: int(h.n), capacity: int(h.n)}
+	made := d.room(s, int(h.n), p)
 	for i := range h.n {
 		if f := d.value(s.elem, unsafe.Add(made, uintptr(i*s.size))); f != nil {
 			return f.in("[]")
 		}
 	}
 	return nil
+}
+
+// room makes the list at p one of n zero elements, and returns where they are.
+func (d *decoder) room(s *shape, n int, p unsafe.Pointer) unsafe.Pointer {
+	v := reflect.NewAt(s.typ, p).Elem()
+	switch {
+	case n == 0: // which is not the same as no list
+		v.Set(reflect.MakeSlice(s.typ, 0, 0))
+	case d.reused && v.Cap() >= n:
+		v.SetLen(n)
+		v.Clear()
+	default: // MakeSlice would allocate a header, too
+		v.SetZero()
+		v.Grow(n)
+		v.SetLen(n)
+		v.SetCap(n) // who appends to it gets memory of his own
+	}
+	return v.UnsafePointer()
 }
 
 func (d *decoder) text(h head, into *string) *fault {

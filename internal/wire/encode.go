@@ -10,12 +10,22 @@ import (
 
 // Marshal encodes a struct, or what a pointer to one points to. The same value
 // always gives the same bytes. It panics on a type that doc.go does not allow.
-func Marshal(v any) []byte { return build(0, v, nil) }
+func Marshal(v any) []byte {
+	return exact(func(b []byte) []byte { return appendValue(b, v) })
+}
 
 // SealValue puts an encoded struct into a frame of a kind, as
 // Seal(kind, Marshal(v)) does, and copies its bytes once less.
 func SealValue(kind uint16, v any) []byte {
-	return build(headerSize, v, func(b []byte) { putHeader(b, kind, b[headerSize:]) })
+	return exact(func(b []byte) []byte { return AppendSealed(b, kind, v) })
+}
+
+// AppendSealed appends what SealValue returns.
+func AppendSealed(b []byte, kind uint16, v any) []byte {
+	start := len(b)
+	b = appendValue(append(b, make([]byte, headerSize)...), v)
+	putHeader(b[start:], kind, b[start+headerSize:])
+	return b
 }
 
 // scratch holds buffers that values are encoded into before their size is known.
@@ -24,8 +34,19 @@ var scratch = sync.Pool{New: func() any { return new([]byte) }}
 // maxScratch bounds a buffer that is kept for the next value, in bytes.
 const maxScratch = 1 << 20
 
-// build encodes v behind some room, and lets finish fill that.
-func build(room int, v any, finish func([]byte)) []byte {
+// exact is what encode appends to nothing, in no more memory than that takes.
+func exact(encode func(b []byte) []byte) []byte {
+	buffer := scratch.Get().(*[]byte)
+	b := encode((*buffer)[:0])
+	out := append(make([]byte, 0, len(b)), b...)
+	if cap(b) <= maxScratch {
+		*buffer = b
+		scratch.Put(buffer)
+	}
+	return out
+}
+
+func appendValue(b []byte, v any) []byte {
 	x := reflect.ValueOf(v)
 	if x.Kind() != reflect.Pointer { // so that it has an address
 		p := reflect.New(x.Type())
@@ -35,18 +56,7 @@ func build(room int, v any, finish func([]byte)) []byte {
 	if x.Type().Elem().Kind() != reflect.Struct || x.IsNil() {
 		panic(fmt.Sprintf("wire: want a struct or a pointer to one, got %T", v))
 	}
-	buffer := scratch.Get().(*[]byte)
-	b := append((*buffer)[:0], make([]byte, room)...)
-	b = shapeOf(x.Type().Elem()).append(b, x.UnsafePointer())
-	if finish != nil {
-		finish(b)
-	}
-	out := append(make([]byte, 0, len(b)), b...)
-	if cap(b) <= maxScratch {
-		*buffer = b
-		scratch.Put(buffer)
-	}
-	return out
+	return shapeOf(x.Type().Elem()).append(b, x.UnsafePointer())
 }
 
 // append appends the value at p.
