@@ -6,6 +6,7 @@ import (
 	"math"
 	"slices"
 	"sync/atomic"
+	"time"
 )
 
 // segment is one file and what is known of it.
@@ -36,6 +37,28 @@ func (g *segment) leave() {
 	if g.users.Add(-1) == 0 {
 		_ = g.file.Close() // nothing that counts is unsynced
 	}
+}
+
+// A large file that is given up holds a processor for tens of milliseconds while
+// the system frees its pages. So it shrinks first, by so much at a time and with a
+// rest after each step, in which others have the processor.
+const (
+	shrinkStep = 2 << 20 // bytes
+	shrinkRest = 2 * time.Millisecond
+)
+
+// retire is leave for a segment whose name is gone.
+func (g *segment) retire() {
+	if g.users.Add(-1) > 0 {
+		return // a reader closes it
+	}
+	for left := g.size - shrinkStep; left > 0; left -= shrinkStep {
+		if g.file.Truncate(left) != nil {
+			break // the room comes back when it is closed
+		}
+		time.Sleep(shrinkRest)
+	}
+	_ = g.file.Close()
 }
 
 // gain counts a blob whose record has the given size.
@@ -159,15 +182,16 @@ func (s *Store) takeSpent(alsoNewest bool) []*segment {
 	return spent
 }
 
-// remove deletes segments that were taken out. A large file takes tens of
-// milliseconds, in which Puts go on.
+// remove deletes segments that were taken out. A large file takes tenths of a
+// second, in which Puts go on.
 func (s *Store) remove(spent []*segment) error {
 	for _, g := range spent {
 		err := s.disk.remove(segmentName(g.number))
-		g.leave()
 		if err != nil {
+			g.leave()
 			return fmt.Errorf("segments %s: %w", s.config.Path, err)
 		}
+		g.retire()
 	}
 	if len(spent) == 0 {
 		return nil
