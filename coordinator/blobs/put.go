@@ -135,4 +135,3 @@ func parts(blobs []storage.Small) iter.Seq[[]storage.Small] {
 		}
 	}
 }
-

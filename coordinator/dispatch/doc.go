@@ -45,6 +45,7 @@ type Dispatcher struct {
 	log     *slog.Logger
 
 	made     made
+	sums     sums
 	contacts sync.Pool  // of *contact: what exchanges that are over have worked in
 	mu       sync.Mutex // one pick at a time
 	overlay  *schedule.Overlay

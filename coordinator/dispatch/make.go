@@ -26,6 +26,14 @@ func assignedAt(s *state.State, stage task.StageID, i uint64) assigned {
 	return assigned{stage: stage, job: j.ID, spec: spec, level: st.Level, index: st.Index, i: i}
 }
 
+// limits are those of the task.
+func (a *assigned) limits() task.Limits {
+	if a.level > 0 {
+		return a.spec.Reduce.Limits
+	}
+	return a.spec.Limits
+}
+
 // whole is a task that was made, with its checksum. Nobody changes it.
 type whole struct {
 	stage task.StageID
@@ -33,18 +41,19 @@ type whole struct {
 	sum   task.Digest
 }
 
-// made remembers the tasks that were made last: each is handed out and
-// verified several times over. A task has one place, which it shares with
+// made remembers the tasks that were made last: each is handed out several times,
+// mostly soon one after the other. A task has one place, which it shares with
 // others; the one that came last is there.
 type made struct {
 	places [madePlaces]atomic.Pointer[whole]
 }
 
-const madePlaces = 1 << 15
+const madePlaces = 1 << 12
 
-func (m *made) place(a *assigned) *atomic.Pointer[whole] {
-	return &m.places[(a.i+uint64(a.stage)*0x9e3779b97f4a7c15)%madePlaces]
-}
+func (m *made) place(a *assigned) *atomic.Pointer[whole] { return &m.places[a.spread()%madePlaces] }
+
+// spread puts tasks that are near each other into different places.
+func (a *assigned) spread() uint64 { return a.i + uint64(a.stage)*0x9e3779b97f4a7c15 }
 
 func (d *Dispatcher) taskOf(ctx context.Context, a *assigned) (*whole, error) {
 	place := d.made.place(a)
@@ -55,9 +64,26 @@ func (d *Dispatcher) taskOf(ctx context.Context, a *assigned) (*whole, error) {
 	if err != nil {
 		return nil, &protocol.Error{Code: protocol.CodeOverloaded, Text: err.Error(), RetryMillis: 1000}
 	}
-	w := &whole{stage: a.stage, task: t, sum: t.Sum()}
+	w := &whole{stage: a.stage, task: t}
+	var known bool
+	if w.sum, known = d.sums.get(a); !known {
+		w.sum = t.Sum()
+		d.sums.put(a, w.sum)
+	}
 	place.Store(w)
 	return w, nil
+}
+
+// sumOf is the checksum of a task.
+func (d *Dispatcher) sumOf(ctx context.Context, a *assigned) (task.Digest, error) {
+	if sum, ok := d.sums.get(a); ok {
+		return sum, nil
+	}
+	w, err := d.taskOf(ctx, a)
+	if err != nil {
+		return task.Digest{}, err
+	}
+	return w.sum, nil
 }
 
 // replyTasks bounds the tasks of one reply, in bytes; the rest of it is small.

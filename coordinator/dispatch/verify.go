@@ -54,14 +54,15 @@ func (d *Dispatcher) verifyResult(ctx context.Context, c *contact, r *protocol.R
 	if !at.known {
 		return nil, nil // Apply says what became of it; its outputs are of no use
 	}
-	w, err := d.taskOf(ctx, &at.task)
+	sum, err := d.sumOf(ctx, &at.task)
 	if err != nil {
 		return nil, err
 	}
-	if w.sum != r.Task {
+	if sum != r.Task {
 		return fmt.Errorf("T1: it is for another task than was handed out"), nil
 	}
-	if !r.Exit.Valid() || r.Work > w.task.Limits.Work && r.Exit != task.ExitWorkLimit || r.Work > task.MaxWork {
+	limits := at.task.limits()
+	if !r.Exit.Valid() || r.Work > limits.Work && r.Exit != task.ExitWorkLimit || r.Work > task.MaxWork {
 		return fmt.Errorf("exit %d after %d instructions cannot be", r.Exit, r.Work), nil
 	}
 	if r.Exit.Trap() && at.list.Digest != emptyOutputs {
@@ -80,8 +81,8 @@ func (d *Dispatcher) verifyResult(ctx context.Context, c *contact, r *protocol.R
 	if most := at.task.spec.MaxOutputs(at.task.level); len(list) > most {
 		return fmt.Errorf("%d outputs, at most %d of each task can be read by the reduction that follows", len(list), most), nil
 	}
-	if size := list.Size(); uint64(size) > w.task.Limits.Output {
-		return fmt.Errorf("outputs of %d bytes, the limit is %d", size, w.task.Limits.Output), nil
+	if size := list.Size(); uint64(size) > limits.Output {
+		return fmt.Errorf("outputs of %d bytes, the limit is %d", size, limits.Output), nil
 	}
 	if len(r.Inline) > 0 {
 		return collect(c, r, at.list, list), nil
