@@ -30,7 +30,7 @@ import (
 type Node interface {
 	View(fn func(*state.State))
 	Changed() <-chan struct{}
-	Propose(ctx context.Context, c state.Command) (state.Result, error)
+	Propose(ctx context.Context, c state.Command) (state.Result, error) // does not keep c
 	Now() task.Millis
 }
 
@@ -63,6 +63,8 @@ type Sweeper struct {
 	blobs   Blobs
 	archive Archive
 	log     *slog.Logger
+
+	judging judging // of the goroutine that follows the state
 }
 
 // New makes a sweeper; nothing runs yet.

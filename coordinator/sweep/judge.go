@@ -13,44 +13,52 @@ import (
 // time, so this bounds what is judged in the time that an entry takes, too.
 const maxPerCommand = 8192
 
+// judging is what the loop that judges works in: the lists of the last round are
+// filled again.
+type judging struct {
+	verdicts []state.Verdict
+	votes    []validation.Vote // of the task that is judged now
+	ids      []task.AttemptID
+}
+
 // judge decides tasks whose results are in.
 func (s *Sweeper) judge(ctx context.Context) (bool, error) {
-	var verdicts []state.Verdict
+	g := &s.judging
+	g.verdicts = g.verdicts[:0]
 	s.node.View(func(st *state.State) {
-		for stage, ok := st.NextRipe(0); ok && len(verdicts) < maxPerCommand; stage, ok = st.NextRipe(stage + 1) {
+		for stage, ok := st.NextRipe(0); ok && len(g.verdicts) < maxPerCommand; stage, ok = st.NextRipe(stage + 1) {
 			_, spec := st.Job(st.Stage(stage).Job)
-			for i, ok := st.Ripe(stage, 0); ok && len(verdicts) < maxPerCommand; i, ok = st.Ripe(stage, i+1) {
-				verdicts = append(verdicts, decide(st, spec.Check, stage, i))
+			for i, ok := st.Ripe(stage, 0); ok && len(g.verdicts) < maxPerCommand; i, ok = st.Ripe(stage, i+1) {
+				g.verdicts = append(g.verdicts, g.decide(st, spec.Check, stage, i))
 			}
 		}
 	})
-	if len(verdicts) == 0 {
+	if len(g.verdicts) == 0 {
 		return false, nil
 	}
-	_, err := s.node.Propose(ctx, &state.Judge{Verdicts: verdicts})
+	_, err := s.node.Propose(ctx, &state.Judge{Verdicts: g.verdicts})
 	return true, err
 }
 
 // decide is the verdict on one task as validation sees it.
-func decide(st *state.State, check task.Check, stage task.StageID, i uint64) state.Verdict {
-	var votes []validation.Vote
-	var ids []task.AttemptID
+func (g *judging) decide(st *state.State, check task.Check, stage task.StageID, i uint64) state.Verdict {
+	g.votes, g.ids = g.votes[:0], g.ids[:0]
 	st.Attempts(stage, i, func(id task.AttemptID, a *state.Attempt) {
 		if a.State == state.AttemptReported {
-			votes = append(votes, validation.Vote{Exit: a.Exit, Output: a.Output, Work: a.Work})
-			ids = append(ids, id)
+			g.votes = append(g.votes, validation.Vote{Exit: a.Exit, Output: a.Output, Work: a.Work})
+			g.ids = append(g.ids, id)
 		}
 	})
 	t, _ := st.Task(stage, i)
 	v := state.Verdict{Stage: stage, Index: i}
-	switch d := validation.Decide(check, votes, int(t.Open)+int(t.Want), int(t.Tries)); d.Kind {
+	switch d := validation.Decide(check, g.votes, int(t.Open)+int(t.Want), int(t.Tries)); d.Kind {
 	case validation.Accept:
-		v.Winner = ids[d.Winner]
+		v.Winner = g.ids[d.Winner]
 	case validation.More:
 		v.More = uint8(d.More)
 	case validation.Fail:
 		v.Fail = state.FailDisagree
-		if len(votes) == 0 {
+		if len(g.votes) == 0 {
 			v.Fail = state.FailNoResult
 		}
 	case validation.Wait:

@@ -103,7 +103,9 @@ func (s *Store) eachAt(ctx context.Context, places, groups []uint64, fn func(tas
 		return nil
 	}
 	defer g.leave()
-	buf := make([]byte, min(window, size))
+	whole := s.windows.Get().(*[window]byte)
+	defer s.windows.Put(whole)
+	buf := whole[:min(window, size)]
 	base, have := int64(0), int64(0) // what buf holds
 	for _, p := range places {
 		if err := ctx.Err(); err != nil {
@@ -111,14 +113,14 @@ func (s *Store) eachAt(ctx context.Context, places, groups []uint64, fn func(tas
 		}
 		at := location{segment: g.number, offset: uint32(p)}
 		offset := int64(at.offset)
-		h, body := whole(buf, base, have, at)
+		h, body := recordAt(buf, base, have, at)
 		if body == nil && (offset != base || have == 0) {
 			n, err := g.file.ReadAt(buf, offset)
 			if err != nil && !errors.Is(err, io.EOF) {
 				return fmt.Errorf("segments %s: %s: %w", s.config.Path, segmentName(g.number), err)
 			}
 			base, have = offset, int64(n)
-			h, body = whole(buf, base, have, at)
+			h, body = recordAt(buf, base, have, at)
 		}
 		if body == nil || !slices.Contains(groups, h.group) || !h.matches(body) {
 			continue
@@ -130,9 +132,9 @@ func (s *Store) eachAt(ctx context.Context, places, groups []uint64, fn func(tas
 	return nil
 }
 
-// whole is the record at a place, if all of it is among the have bytes of buf,
+// recordAt is the record at a place, if all of it is among the have bytes of buf,
 // which begin at base in the segment. Its body is nil if it is not.
-func whole(buf []byte, base, have int64, at location) (h recordHeader, body []byte) {
+func recordAt(buf []byte, base, have int64, at location) (h recordHeader, body []byte) {
 	from := int64(at.offset) - base
 	if from < 0 || from+recordHeaderSize > have {
 		return h, nil

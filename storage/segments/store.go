@@ -43,6 +43,8 @@ type Store struct {
 	closed bool
 	broken error          // of a write or sync that failed
 	calls  sync.WaitGroup // calls that are running
+
+	windows sync.Pool // of *[window]byte: what EachOf reads into
 }
 
 // Open opens the store in a directory and makes it if there is none. It reads
@@ -95,7 +97,8 @@ func openLocked(ctx context.Context, c Config, d *osDisk) (*Store, error) {
 // openOn opens the store on a disk that nobody else uses.
 func openOn(ctx context.Context, c Config, d disk, release func() error) (*Store, error) {
 	s := &Store{
-		config: c.withDefaults(), disk: d, release: release,
+		windows: sync.Pool{New: func() any { return new([window]byte) }},
+		config:  c.withDefaults(), disk: d, release: release,
 		index: newIndex(), written: map[name]struct{}{}, damaged: map[location]recordHeader{},
 	}
 	if err := s.recover(ctx); err != nil {
