@@ -5,11 +5,14 @@ import (
 	"encoding/binary"
 )
 
+// leafSize is how long a leaf is, in bytes.
+const leafSize = 8 + 2 + sha256.Size
+
 // Leaf is what a job's result tree says of one task: its index, how it ended,
 // and the digest of its outputs, nothing else, so that the same job has the
 // same root whoever computed it.
 func Leaf(index uint64, exit Exit, output Digest) []byte {
-	b := binary.BigEndian.AppendUint64(nil, index)
+	b := binary.BigEndian.AppendUint64(make([]byte, 0, leafSize), index)
 	b = binary.BigEndian.AppendUint16(b, uint16(exit))
 	return append(b, output[:]...)
 }
@@ -64,10 +67,8 @@ func (t *Tree) Root() Digest {
 
 // LeafHash is RFC 6962's hash of a leaf.
 func LeafHash(leaf []byte) Digest {
-	h := sha256.New()
-	h.Write([]byte{0})
-	h.Write(leaf)
-	return Digest(h.Sum(nil))
+	var room [1 + leafSize]byte // for one of ours; the first byte is 0
+	return sha256.Sum256(append(room[:1], leaf...))
 }
 
 // NodeHash is RFC 6962's hash of an inner node.

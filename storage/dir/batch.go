@@ -164,7 +164,7 @@ func (k *packer) image(b storage.Small) error {
 	if h.size == 0 {
 		return nil
 	}
-	e, err := k.pack(b.Bytes, headerSize)
+	e, err := k.pack(b.Bytes, b.Digest, headerSize)
 	if err != nil {
 		return err
 	}

@@ -41,8 +41,9 @@ func (p packers) take(ctx context.Context) (*packer, error) {
 
 func (p packers) give(k *packer) { p <- k }
 
-// pack appends a chunk as it is to be stored at offset, and describes it.
-func (k *packer) pack(chunk []byte, offset int64) (entry, error) {
+// pack appends a chunk as it is to be stored at offset, and describes it. sum is
+// its digest.
+func (k *packer) pack(chunk []byte, sum task.Digest, offset int64) (entry, error) {
 	if k.zstd == nil {
 		var err error
 		// The frame needs no checksum of its own: the table has two.
@@ -53,7 +54,7 @@ func (k *packer) pack(chunk []byte, offset int64) (entry, error) {
 		}
 	}
 	start := len(k.out)
-	e := entry{offset: offset, encoding: encodingZstd, sum: task.Sum(chunk)}
+	e := entry{offset: offset, encoding: encodingZstd, sum: sum}
 	if k.promises(chunk) {
 		k.out = k.zstd.EncodeAll(chunk, k.out)
 	}

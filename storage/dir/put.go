@@ -127,7 +127,11 @@ func (w *writer) chunk(ctx context.Context, chunk []byte) error {
 	defer w.store.packers.give(k)
 	k.out = append(k.out, w.pending...)
 	w.pending = w.pending[:0]
-	e, err := k.pack(chunk, w.offset)
+	sum := w.header.digest // of a blob that is one chunk: body checks it before anyone sees the file
+	if w.header.size > storage.ChunkSize {
+		sum = task.Sum(chunk)
+	}
+	e, err := k.pack(chunk, sum, w.offset)
 	if err != nil {
 		return fmt.Errorf("blob %s: %w", w.header.digest, err)
 	}
