@@ -21,7 +21,7 @@ type benchClusterCommand struct {
 	loadFlags  `embed:""`
 	Batch      int     `help:"Tasks that a host asks for, and reports, in one exchange." default:"32"`
 	Seconds    int     `help:"How long to measure." default:"20"`
-	Load       float64 `help:"Part of what the cluster can take; below 1 a few seconds are spent to find out how much that is, and then latency is measured at a steady pace." default:"1.0"`
+	Load       float64 `help:"Part of what the cluster can take; below 1 ten seconds are spent to find out how much that is, and then latency is measured at a steady pace." default:"1.0"`
 	CPUProfile string  `help:"Folder for CPU profiles of the measured time: of this program, and of each coordinator where perf is installed." name:"cpuprofile" type:"path" placeholder:"DIR"`
 }
 
@@ -68,10 +68,11 @@ type clusterResult struct {
 	Problems []string `json:"problems,omitempty"`
 }
 
-// How long a load runs before it is measured.
+// How long a load runs before it is measured. In its first seconds a cluster takes
+// a tenth more than it can for long.
 const (
 	warmUp    = 2 * time.Second
-	calibrate = 4 * time.Second
+	calibrate = 10 * time.Second
 )
 
 // Run measures a cluster.

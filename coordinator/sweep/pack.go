@@ -99,7 +99,7 @@ func (p *packing) gather(ctx context.Context, groups []uint64) error {
 		p.room = append(p.room, body...)
 		p.places[short(d)] = int32(len(p.bodies))
 		p.bodies = append(p.bodies, gathered{d, p.room[len(p.room)-len(body):]})
-		return p.rests.rest(ctx)
+		return p.rests.step(ctx)
 	})
 }
 
@@ -109,7 +109,7 @@ func (p *packing) add(ctx context.Context, t *sheaves.Task) error {
 		p.parts = append(p.parts, sheaves.PackPart{})
 		return nil
 	}
-	if err := p.rests.rest(ctx); err != nil {
+	if err := p.rests.step(ctx); err != nil {
 		return err
 	}
 	list := packed{digest: t.Result.Output, body: p.body(t.Result.Output)}
@@ -156,7 +156,7 @@ func (p *packing) write(ctx context.Context, w io.Writer) error {
 		return err
 	}
 	for i := range p.order {
-		if err := p.rests.rest(ctx); err != nil {
+		if err := p.rests.step(ctx); err != nil {
 			return err
 		}
 		b := &p.order[i]

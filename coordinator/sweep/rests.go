@@ -17,20 +17,25 @@ const (
 // rests are those of one sealing.
 type rests struct {
 	woke  time.Time // when the slice began
-	calls uint8
+	steps uint8
 	hurry bool // further chunks wait: no rest, or they would be more and more
 }
 
-// rest rests if the slice is over. It is called for each of some thousand small
-// steps, and looks at the clock at every 16th.
+// rest rests if the slice is over.
 func (r *rests) rest(ctx context.Context) error {
-	if r.calls++; r.calls%16 != 0 {
-		return nil
-	}
 	if r.hurry || time.Since(r.woke) < slice {
 		return ctx.Err()
 	}
 	err := pause(ctx, restAfter)
 	r.woke = time.Now()
 	return err
+}
+
+// step is rest after one of some thousand small steps: it looks at the clock after
+// every 16th.
+func (r *rests) step(ctx context.Context) error {
+	if r.steps++; r.steps%16 != 0 {
+		return nil
+	}
+	return r.rest(ctx)
 }

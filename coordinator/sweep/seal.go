@@ -38,6 +38,7 @@ func (s *sealing) seal(ctx context.Context) (bool, error) {
 	var c state.Seal
 	var kept *sheaves.Sheaf
 	found := false
+	s.rests.woke = time.Now()
 	s.node.View(func(st *state.State) {
 		if c.Stage, c.Chunk, found = st.NextSealable(s.stage, s.chunk); !found {
 			c.Stage, c.Chunk, found = st.NextSealable(0, 0)
@@ -62,8 +63,13 @@ func (s *sealing) seal(ctx context.Context) (bool, error) {
 
 // keep stores the sheaf and the pack of a chunk.
 func (s *sealing) keep(ctx context.Context, c *state.Seal, kept *sheaves.Sheaf) error {
-	s.rests.woke = time.Now()
+	if err := s.rests.rest(ctx); err != nil {
+		return err
+	}
 	sheaf := kept.Encode()
+	if err := s.rests.rest(ctx); err != nil {
+		return err
+	}
 	c.Sheaf = task.Sum(sheaf)
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error {
