@@ -58,7 +58,8 @@ func (g *groups) join(ctx context.Context, blobs []storage.Small, background fun
 	g.running = true
 	g.mu.Unlock()
 	if lead {
-		g.round(ctx, background)
+		// What goes together is not for this caller alone: his going away must not stop it.
+		g.round(context.WithoutCancel(ctx), background)
 	}
 	select {
 	case err := <-j.done:
@@ -82,8 +83,6 @@ func (g *groups) round(ctx context.Context, background func(func())) {
 		return
 	}
 	g.last = time.Now()
-	// It is no longer for the caller alone: his going away must not stop it.
-	ctx = context.WithoutCancel(ctx)
 	err := g.put(ctx, all)
 	if err != nil {
 		g.recent.forget()

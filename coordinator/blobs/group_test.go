@@ -173,3 +173,34 @@ func TestGroupsKeepNobodysBytes(t *testing.T) {
 		}
 	})
 }
+
+// A node that is never idle stores its thousandth round as it did its first: with
+// a context of the same depth.
+func TestRoundsOfABusyNodeCostTheSame(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var first, last, rounds int
+		var background sync.WaitGroup
+		g := &groups{put: func(ctx context.Context, _ []storage.Small) error {
+			time.Sleep(time.Second)
+			if last = len(fmt.Sprint(ctx)); rounds == 0 {
+				first = last
+			}
+			rounds++
+			return nil
+		}}
+		var callers sync.WaitGroup
+		for i := range 100 {
+			callers.Go(func() {
+				time.Sleep(time.Duration(i) * 500 * time.Millisecond)
+				if err := g.join(t.Context(), small(fmt.Sprint(i)), background.Go); err != nil {
+					t.Error(err)
+				}
+			})
+		}
+		callers.Wait()
+		background.Wait()
+		if rounds < 40 || last != first {
+			t.Errorf("the context of round %d is written in %d letters, that of the first in %d", rounds, last, first)
+		}
+	})
+}
