@@ -25,9 +25,13 @@ func pushTime(size int64) time.Duration {
 	return pushTimeout + time.Duration(size/pushRate)*time.Second
 }
 
-// inMemory is the size, in bytes, up to which a blob is sent to the peers from
-// memory. A larger one is read again from this node's disk, for each.
-const inMemory = storage.ChunkSize
+// A blob of up to so many bytes is sent to the peers from memory, as long as that
+// takes not too much of it: peers can be slow. Others are read again from this
+// node's disk, for each peer.
+const (
+	inMemory      = storage.ChunkSize
+	inMemoryAtAll = 64 << 20 // for each peer it is sent to, counted anew
+)
 
 // Put stores a blob, read from r, on a majority.
 func (s *Store) Put(ctx context.Context, area Area, digest task.Digest, size int64, r io.Reader) error {
@@ -38,7 +42,7 @@ func (s *Store) Put(ctx context.Context, area Area, digest task.Digest, size int
 	if s.shared(area, size) {
 		return s.local[area].Put(ctx, digest, size, r)
 	}
-	if size <= inMemory {
+	if size >= 0 && size <= inMemory && s.inMemory.Load() < inMemoryAtAll {
 		return s.putSmall(ctx, area, digest, size, r)
 	}
 	if err := s.local[area].Put(ctx, digest, size, r); err != nil {
@@ -57,11 +61,15 @@ func (s *Store) Put(ctx context.Context, area Area, digest task.Digest, size int
 // putSmall stores a blob that is kept in memory meanwhile. What came is checked
 // by this node's store, before it is sent.
 func (s *Store) putSmall(ctx context.Context, area Area, digest task.Digest, size int64, r io.Reader) error {
-	body := bytes.NewBuffer(make([]byte, 0, max(0, size)))
-	if err := s.local[area].Put(ctx, digest, size, io.TeeReader(r, body)); err != nil {
+	s.inMemory.Add(size)
+	defer s.inMemory.Add(-size)
+	var body bytes.Buffer
+	if err := s.local[area].Put(ctx, digest, size, io.TeeReader(r, &body)); err != nil {
 		return err
 	}
 	return s.spread(ctx, digest.Short(), true, pushTime(size), func(ctx context.Context, p Peer) error {
+		s.inMemory.Add(size)
+		defer s.inMemory.Add(-size)
 		return p.Put(ctx, area, digest, size, bytes.NewReader(body.Bytes()))
 	})
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"sync/atomic"
 
 	"github.com/sheafgrid/sheaf/storage"
 	"github.com/sheafgrid/sheaf/task"
@@ -69,6 +70,8 @@ type Store struct {
 	shared func(area Area, size int64) bool
 	pushes background
 	groups map[Area]*groups
+
+	inMemory atomic.Int64 // bytes of blobs that are on their way to peers
 }
 
 // New joins a node's own stores with its peers'. peers returns the other

@@ -41,7 +41,7 @@ func newContact() any { return &contact{has: map[task.AttemptID]bool{}} }
 // bytes, and of room that hardly any exchange needs.
 func (c *contact) forget() {
 	x := &c.exchange
-	if len(x.Reports) > protocol.MaxReports || len(x.Held) > protocol.MaxHeld || len(c.outputs) > 4*protocol.MaxReports {
+	if len(x.Reports) > protocol.MaxReports || len(x.Held) > 2*protocol.MaxReports || len(c.outputs) > 4*protocol.MaxReports || cap(c.list) > protocol.MaxReports {
 		*c = *newContact().(*contact)
 		return
 	}
@@ -50,6 +50,7 @@ func (c *contact) forget() {
 	clear(c.outputs)
 	clear(c.tasks)
 	clear(c.has)
+	clear(c.list[:cap(c.list)])
 	*c = contact{
 		exchange: protocol.Exchange{Reports: x.Reports[:0], Held: x.Held[:0]},
 		has:      c.has,

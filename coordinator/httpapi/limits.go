@@ -64,7 +64,7 @@ func (s *Server) readBody(w http.ResponseWriter, r *http.Request, limit int64) (
 
 // readAgain lets a later body be read where this one is.
 func (s *Server) readAgain(body []byte) {
-	if cap(body) <= freeBody { // who sends slowly holds no more than he would have taken
+	if cap(body) <= freeBody+bytes.MinRead { // who sends slowly holds no more than he would have taken
 		s.read.Put(&body)
 	}
 }
@@ -94,8 +94,10 @@ func (b *countedBody) release() { b.all.Add(-b.counted()) }
 // readAll reads a body whose sender says how long it is, into room if it fits
 // there. Memory is taken as the bytes come, not as they are announced.
 func readAll(r io.Reader, announced int64, room []byte) ([]byte, error) {
+	if need := int(min(max(announced, 0), freeBody)) + bytes.MinRead; cap(room) < need {
+		room = make([]byte, 0, need)
+	}
 	b := bytes.NewBuffer(room[:0])
-	b.Grow(int(min(max(announced, 0), freeBody)) + bytes.MinRead)
 	_, err := b.ReadFrom(r)
 	return b.Bytes(), err
 }

@@ -5,7 +5,7 @@
 //
 // Each loop finds its work by reading the state, so a new leader goes on where
 // the last one stopped, and proposes commands that Apply checks again. Nothing
-// is kept between rounds.
+// but memory is kept between rounds.
 //
 // Run owns three goroutines: one follows the state as it changes, one seals
 // what is released, one follows the clock.

@@ -55,12 +55,15 @@ type packed struct {
 
 func short(d task.Digest) uint64 { return binary.LittleEndian.Uint64(d[:]) }
 
-// begin forgets the last pack.
-func (p *packing) begin() {
-	if p.places == nil || max(cap(p.bodies), cap(p.order)) > keptBodies || max(cap(p.room), cap(p.whole)) > keptRoom {
-		*p = packing{blobs: p.blobs, rests: p.rests, places: make(map[uint64]int32, 2*state.ChunkTasks)}
+// end forgets the pack. Room that hardly any pack needs goes.
+func (p *packing) end() {
+	if max(cap(p.bodies), cap(p.order)) > keptBodies || max(cap(p.room), cap(p.whole)) > keptRoom {
+		*p = packing{blobs: p.blobs, rests: p.rests}
+		return
 	}
+	clear(p.bodies)
 	clear(p.places)
+	clear(p.order)
 	p.bodies, p.room, p.parts, p.order, p.whole = p.bodies[:0], p.room[:0], p.parts[:0], p.order[:0], p.whole[:0]
 }
 
@@ -68,7 +71,10 @@ func (p *packing) begin() {
 // small of the outputs, into one blob on a majority. Where there is nothing to
 // keep its digest is zero.
 func (p *packing) pack(ctx context.Context, stage task.StageID, chunk uint64, kept *sheaves.Sheaf) (task.Digest, error) {
-	p.begin()
+	defer p.end()
+	if p.places == nil {
+		p.places = make(map[uint64]int32, 2*state.ChunkTasks)
+	}
 	if err := p.gather(ctx, state.OutputGroups(stage, chunk)); err != nil {
 		return task.Digest{}, err
 	}
@@ -198,7 +204,14 @@ func (p *packing) store(ctx context.Context) (task.Digest, error) {
 	}
 	digest := task.Digest(sum.Sum(nil))
 	r, w := io.Pipe()
-	go func() { w.CloseWithError(p.write(ctx, w)) }() // ends when r is closed
-	defer r.Close()
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		w.CloseWithError(p.write(ctx, w)) // ends when r is closed
+	}()
+	defer func() {
+		r.Close()
+		<-ended // nobody else works in p meanwhile
+	}()
 	return digest, p.blobs.PutOutput(ctx, digest, size, r)
 }

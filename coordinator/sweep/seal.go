@@ -45,7 +45,11 @@ func (s *sealing) seal(ctx context.Context) (bool, error) {
 		}
 		if found {
 			kept, c.Late = st.Collect(c.Stage, c.Chunk)
-			_, _, s.rests.hurry = st.NextSealable(c.Stage, c.Chunk+1)
+			stage, chunk, more := st.NextSealable(c.Stage, c.Chunk+1)
+			if !more {
+				stage, chunk, more = st.NextSealable(0, 0)
+			}
+			s.rests.hurry = more && (stage != c.Stage || chunk != c.Chunk)
 		}
 	})
 	if !found {

@@ -28,7 +28,7 @@ func (s *Store) Compact(ctx context.Context) (more bool, err error) {
 		dirty := s.dirty
 		spent := s.takeSpent(true)
 		if dirty && s.active == nil {
-			return nil, s.remove(spent) // what is not synced must go before anything comes behind it
+			return spent, s.unlink(spent) // what is not synced must go before anything comes behind it
 		}
 		return spent, nil
 	})

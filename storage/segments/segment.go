@@ -24,6 +24,7 @@ type segment struct {
 	// Used only by the holder of Store.turn.
 	cursor  int64 // Compact has copied all before
 	suspect bool  // there is damage that had to be searched through
+	gone    bool  // its name is
 }
 
 func newSegment(number uint32, f file, size int64) *segment {
@@ -39,26 +40,27 @@ func (g *segment) leave() {
 	}
 }
 
-// A large file that is given up holds a processor for tens of milliseconds while
-// the system frees its pages. So it shrinks first, by so much at a time and with a
-// rest after each step, in which others have the processor.
+// Freeing the pages of a large file holds a processor for tens of milliseconds. So
+// a file that is given up shrinks first, in steps, with rests in which others have
+// the processor. Where steps take long there are fewer.
 const (
-	shrinkStep = 2 << 20 // bytes
-	shrinkRest = 2 * time.Millisecond
+	shrinkStep   = 2 << 20 // bytes
+	shrinkRest   = 2 * time.Millisecond
+	shrinkAtMost = time.Second
 )
 
-// retire is leave for a segment whose name is gone.
-func (g *segment) retire() {
-	if g.users.Add(-1) > 0 {
-		return // a reader closes it
+// shrink gives back the room of a segment whose name is gone, unless a reader
+// still uses it. Whatever goes wrong, closing it gives the room back.
+func (g *segment) shrink(until time.Time) {
+	if g.users.Load() > 1 {
+		return
 	}
-	for left := g.size - shrinkStep; left > 0; left -= shrinkStep {
+	for left := g.size - shrinkStep; left > 0 && time.Now().Before(until); left -= shrinkStep {
 		if g.file.Truncate(left) != nil {
-			break // the room comes back when it is closed
+			return
 		}
 		time.Sleep(shrinkRest)
 	}
-	_ = g.file.Close()
 }
 
 // gain counts a blob whose record has the given size.
@@ -182,21 +184,37 @@ func (s *Store) takeSpent(alsoNewest bool) []*segment {
 	return spent
 }
 
-// remove deletes segments that were taken out. A large file takes tenths of a
-// second, in which Puts go on.
-func (s *Store) remove(spent []*segment) error {
+// unlink deletes the names of segments that were taken out. After a power cut
+// they are not there.
+func (s *Store) unlink(spent []*segment) error {
+	some := false
 	for _, g := range spent {
-		err := s.disk.remove(segmentName(g.number))
-		if err != nil {
-			g.leave()
+		if g.gone {
+			continue
+		}
+		if err := s.disk.remove(segmentName(g.number)); err != nil {
 			return fmt.Errorf("segments %s: %w", s.config.Path, err)
 		}
-		g.retire()
+		g.gone, some = true, true
 	}
-	if len(spent) == 0 {
+	if !some {
 		return nil
 	}
 	return s.wrote(s.disk.sync())
+}
+
+// remove deletes segments that were taken out. It takes up to some seconds, in
+// which Puts go on.
+func (s *Store) remove(spent []*segment) error {
+	err := s.unlink(spent)
+	until := time.Now().Add(shrinkAtMost)
+	for _, g := range spent {
+		if err == nil {
+			g.shrink(until)
+		}
+		g.leave()
+	}
+	return err
 }
 
 // inTurn runs fn while nobody else writes, and then deletes the segments that it
