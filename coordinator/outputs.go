@@ -1,6 +1,7 @@
 package coordinator
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -81,11 +82,11 @@ func (o *outputs) big() storage.Blobs {
 }
 
 // Keep reports which of some blobs are not here; the others are kept for a
-// while, or, if they are small, until their chunk is sealed.
+// while, or, if they are small, until what refers to them is sealed.
 func (o *outputs) Keep(ctx context.Context, digests []task.Digest) (missing []task.Digest, err error) {
 	var large []task.Digest
 	for _, d := range digests {
-		ok, err := o.small.Has(ctx, d)
+		ok, err := o.keepSmall(ctx, d)
 		if err != nil {
 			return nil, err
 		}
@@ -106,6 +107,23 @@ func (o *outputs) Keep(ctx context.Context, digests []task.Digest) (missing []ta
 		}
 	}
 	return missing, nil
+}
+
+// keepSmall reports whether a small output is here. One that stands among those of
+// a group goes with them, though the task that asks for it is of another: it is
+// put here once more, alone.
+func (o *outputs) keepSmall(ctx context.Context, digest task.Digest) (bool, error) {
+	if ok, err := o.small.HasIn(ctx, 0, digest); ok || err != nil {
+		return ok, err
+	}
+	body, err := o.small.Get(ctx, digest, segments.MaxBlobSize)
+	switch {
+	case errors.Is(err, storage.ErrNotFound), errors.Is(err, storage.ErrCorrupt):
+		return false, nil
+	case err != nil:
+		return false, err
+	}
+	return true, o.Put(ctx, digest, int64(len(body)), bytes.NewReader(body))
 }
 
 // Put stores one output.
