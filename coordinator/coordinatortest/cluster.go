@@ -116,6 +116,13 @@ func NewInBucket(tb testing.TB, n int, bucket *coordinator.Bucket) *Cluster {
 	return c
 }
 
+// Newest is the node that was added last, by this goroutine or another.
+func (c *Cluster) Newest() *Node {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.Nodes[len(c.Nodes)-1]
+}
+
 // Add starts one more node, which joins and takes the place of a lost member,
 // if one is named, and waits until it is a voter.
 func (c *Cluster) Add(replaces task.NodeID) *Node {

@@ -248,7 +248,7 @@ func TestR1DeathsWhileCopying(t *testing.T) {
 			joined := make(chan struct{})
 			go func() { c.Add(f[0].Name); close(joined) }()
 			time.Sleep(12 * time.Second)
-			joiner := c.Nodes[len(c.Nodes)-1]
+			joiner := c.Newest()
 			if n := copies(t, joiner, blobs); n == 0 || n == len(blobs) {
 				t.Fatalf("%d of %d blobs are copied when the %s dies", n, len(blobs), dies)
 			}
