@@ -51,7 +51,7 @@ func openPublic(ctx context.Context, cfg *Config) (*dir.Store, error) {
 }
 
 func openOutputs(ctx context.Context, cfg *Config, p outputParts) (*outputs, error) {
-	small, err := segments.Open(ctx, segments.Config{Path: filepath.Join(cfg.Dir, smallOutputs), Quota: cfg.Quota})
+	small, err := segments.Open(ctx, segments.Config{Path: filepath.Join(cfg.Dir, smallOutputs), Quota: cfg.Quota, Quiet: settleAfter})
 	if err != nil {
 		return nil, err
 	}
@@ -181,8 +181,19 @@ func (o *outputs) Delete(ctx context.Context, digest task.Digest) error {
 	return errors.Join(err, o.big().Delete(ctx, digest))
 }
 
-// forgetEvery is how often outputs are looked for that are in a pack by now.
-const forgetEvery = time.Second
+const (
+	// forgetEvery is how often outputs are looked for that are in a pack by now.
+	forgetEvery = time.Second
+
+	// settleAfter is when what stays behind in a file of which the rest was packed
+	// is copied out of it: a file goes within seconds of its first chunk, unless a
+	// chunk waits for a straggler.
+	settleAfter = 10 * time.Second
+
+	// restAfterCopying gives exchanges that came meanwhile the disk and the
+	// processor.
+	restAfterCopying = 5 * time.Millisecond
+)
 
 // replica is a node's state.
 type replica interface {
@@ -216,19 +227,17 @@ func (o *outputs) forgetSealed(ctx context.Context, node replica) error {
 			return err
 		}
 	}
-	if len(groups) == 0 {
-		return nil
-	}
-	for more := true; more; {
+	for {
+		more := false
 		err := o.compacting(ctx, func() (err error) {
 			more, err = o.small.Compact(ctx)
 			return err
 		})
-		if err != nil {
+		if err != nil || !more {
 			return err
 		}
+		time.Sleep(restAfterCopying)
 	}
-	return nil
 }
 
 func (o *outputs) compacting(ctx context.Context, do func() error) error {

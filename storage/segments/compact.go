@@ -5,19 +5,22 @@ import (
 	"errors"
 	"io"
 	"slices"
+	"time"
 )
 
 const (
 	// copyAtOnce and readAtOnce bound what one call of Compact does, in bytes,
 	// since Puts wait for it.
-	copyAtOnce = 4 << 20
-	readAtOnce = 16 << 20
+	copyAtOnce = 512 << 10
+	readAtOnce = 2 << 20
 )
 
-// Compact does a step, of some ten milliseconds, of making room: it copies what
+// Compact does a step, of some milliseconds, of making room: it copies what
 // lives in a segment that is mostly dead, or small, to the newest one, and
-// deletes it at last. more is true while there is something left to do. It needs
-// room for what it copies; without, it is storage.ErrNoSpace.
+// deletes it at last. A segment of which something was dropped since Compact
+// last saw it rests for Config.Quiet. more is true while there is something left
+// to do at once. It needs room for what it copies; without, it is
+// storage.ErrNoSpace.
 func (s *Store) Compact(ctx context.Context) (more bool, err error) {
 	if err := s.enterWrite(ctx); err != nil {
 		return false, err
@@ -34,11 +37,12 @@ func (s *Store) Compact(ctx context.Context) (more bool, err error) {
 	})
 	if err == nil {
 		err = s.inTurn(func() (spent []*segment, err error) {
-			if g := s.candidate(); g != nil {
+			now := time.Now()
+			if g := s.candidate(now); g != nil {
 				err = s.move(g)
 				spent = s.takeSpent(false)
 			}
-			more = s.candidate() != nil
+			more = s.candidate(now) != nil
 			return spent, err
 		})
 	}
@@ -52,19 +56,31 @@ func (s *Store) Compact(ctx context.Context) (more bool, err error) {
 // worth while: more than half is dead, or it is small and there is room in the
 // newest. One that was copied up to its end and still has blobs is too damaged,
 // or cannot be read: it stays until they are dropped.
-func (s *Store) candidate() *segment {
+func (s *Store) candidate(now time.Time) *segment {
 	var best *segment
 	for _, g := range s.segments {
+		rests := s.rests(g, now)
 		dead := g.size - segmentHeaderSize - g.live
 		small := s.active != nil && g.size < s.config.SegmentBytes/2 && s.active.size+g.live < s.config.SegmentBytes
 		switch {
-		case g == s.active, g.cursor >= g.size && g.blobs > 0:
+		case g == s.active, rests, g.cursor >= g.size && g.blobs > 0:
 		case g.blobs > 0 && dead <= g.live && !small:
 		case best == nil || g.live < best.live:
 			best = g
 		}
 	}
 	return best
+}
+
+// rests reports whether a segment may yet go as a whole: some of it was dropped a
+// short while ago, and nothing is copied yet. What it holds of the quota must not
+// keep others out meanwhile.
+func (s *Store) rests(g *segment, now time.Time) bool {
+	if g.live != g.seenLive || g.seen.IsZero() {
+		g.seenLive, g.seen = g.live, now
+	}
+	return g.cursor == segmentHeaderSize && now.Sub(g.seen) < s.config.Quiet &&
+		(s.config.Quota == 0 || s.bytes <= s.config.Quota/2)
 }
 
 // moving is a record of a segment on its way to the newest.

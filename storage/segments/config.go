@@ -3,6 +3,7 @@ package segments
 import (
 	"errors"
 	"fmt"
+	"time"
 )
 
 const (
@@ -29,6 +30,12 @@ type Config struct {
 	// SegmentBytes is the size from which on a segment gets no more blobs: 4 KiB
 	// to MaxSegmentBytes. 0 means 64 MiB.
 	SegmentBytes int64
+
+	// Quiet is how long Compact leaves a segment alone after some of it was
+	// dropped, unless more than half of the quota is used: where blobs go in the
+	// order in which they came, all of it goes soon, and copying what is left on
+	// the way is work for nothing. 0 means no time.
+	Quiet time.Duration
 }
 
 // Validate reports what is wrong with c.
@@ -38,6 +45,8 @@ func (c Config) Validate() error {
 		return errors.New("segments: no directory is named")
 	case c.Quota < 0:
 		return fmt.Errorf("segments %s: a quota of %d bytes", c.Path, c.Quota)
+	case c.Quiet < 0:
+		return fmt.Errorf("segments %s: segments rest for %s", c.Path, c.Quiet)
 	case c.SegmentBytes != 0 && (c.SegmentBytes < minSegmentBytes || c.SegmentBytes > MaxSegmentBytes):
 		return fmt.Errorf("segments %s: segments of %d bytes, allowed are %d to %d", c.Path, c.SegmentBytes, minSegmentBytes, MaxSegmentBytes)
 	}

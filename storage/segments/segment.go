@@ -22,9 +22,12 @@ type segment struct {
 	notes int64 // that stand here
 
 	// Used only by the holder of Store.turn.
-	cursor  int64 // Compact has copied all before
-	suspect bool  // there is damage that had to be searched through
-	gone    bool  // its name is
+	cursor   int64     // Compact has copied all before
+	suspect  bool      // there is damage that had to be searched through
+	seenLive int64     // live, as Compact saw it last
+	seen     time.Time // since when it is that
+
+	gone bool // its name is; used by whoever took it out of Store.segments
 }
 
 func newSegment(number uint32, f file, size int64) *segment {
@@ -203,7 +206,7 @@ func (s *Store) unlink(spent []*segment) error {
 	return s.wrote(s.disk.sync())
 }
 
-// remove deletes segments that were taken out. It takes up to some seconds, in
+// remove deletes segments that were taken out. It takes up to about a second, in
 // which Puts go on.
 func (s *Store) remove(spent []*segment) error {
 	err := s.unlink(spent)
