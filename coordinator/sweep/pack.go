@@ -196,7 +196,11 @@ func (p *packing) store(ctx context.Context) (task.Digest, error) {
 		if err := p.rests.rest(ctx); err != nil {
 			return task.Digest{}, err
 		}
-		return digest, p.blobs.PutOutput(ctx, digest, size, b)
+		err := p.blobs.PutOutput(ctx, digest, size, b)
+		if err != nil {
+			p.whole = nil // a bucket's client may still be reading it
+		}
+		return digest, err
 	}
 	sum := sha256.New()
 	if err := p.write(ctx, sum); err != nil {
