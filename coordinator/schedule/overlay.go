@@ -35,11 +35,18 @@ type Overlay struct {
 // stagePicks are the picks of one stage.
 type stagePicks struct {
 	job     *job
-	pending int                         // picks, to know when all this may be forgotten
-	cursor  uint64                      // untouched tasks below it were picked
-	given   map[uint64][]task.AccountID // by task: who was given it since the view
-	spare   [][]task.AccountID          // lists that are empty again
+	pending int                // picks, to know when all this may be forgotten
+	cursor  uint64             // untouched tasks below it were picked
+	tasks   map[uint64]picked  // those that were given, and those of begun
+	spare   [][]task.AccountID // lists that are empty again
 	begun   begun
+}
+
+// picked is a task: who was given it since the view, and where it stands among
+// those begun.
+type picked struct {
+	accounts []task.AccountID
+	place    int // in begun.order, from 1 on; 0: it is not there
 }
 
 // noPicks are those of a stage that has none. Nobody changes it.
@@ -49,9 +56,8 @@ var noPicks = &stagePicks{}
 // and may want further attempts, in the order of their first pick. What is in
 // it needlessly is dropped when it is looked at.
 type begun struct {
-	order []uint64       // dropped ones are gone
-	place map[uint64]int // in order
-	holes int            // places of dropped ones
+	order []uint64 // dropped ones are gone
+	holes int      // places of dropped ones
 }
 
 // gone stands where a task was that was dropped: no task has this number.
@@ -80,15 +86,16 @@ func (o *Overlay) add(p Pick, j *job, h Host) {
 		x.job = j
 		j.picked, o.stages[p.Stage] = x, x
 	}
-	accounts, ok := x.given[p.Index]
-	if n := len(x.spare); !ok && n > 0 {
-		accounts, x.spare = x.spare[n-1], x.spare[:n-1]
+	t := x.tasks[p.Index]
+	if n := len(x.spare); t.accounts == nil && n > 0 {
+		t.accounts, x.spare = x.spare[n-1], x.spare[:n-1]
 	}
-	x.given[p.Index] = append(accounts, h.Account)
+	t.accounts = append(t.accounts, h.Account)
 	if p.Index >= j.Cursor {
 		x.cursor = max(x.cursor, p.Index+1)
-		x.begun.add(p.Index)
+		x.begun.add(p.Index, &t)
 	}
+	x.tasks[p.Index] = t
 	x.pending++
 	j.project.pending++
 	o.hosts[h.ID]++
@@ -101,7 +108,7 @@ func (o *Overlay) newPicks() *stagePicks {
 		o.spare = o.spare[:n-1]
 		return x
 	}
-	return &stagePicks{given: map[uint64][]task.AccountID{}, begun: begun{place: map[uint64]int{}}}
+	return &stagePicks{tasks: map[uint64]picked{}}
 }
 
 // maxSpare bounds the stages' picks that are kept for others, and the tasks
@@ -115,7 +122,7 @@ func (o *Overlay) forget(stage task.StageID, x *stagePicks) {
 		x.job.picked = noPicks
 	}
 	if len(o.spare) < maxSpare && len(x.begun.order) <= maxSpare/64 {
-		clear(x.begun.place)
+		clear(x.tasks)
 		x.job, x.cursor, x.begun.order, x.begun.holes = nil, 0, x.begun.order[:0], 0
 		o.spare = append(o.spare, x)
 	}
@@ -126,13 +133,8 @@ func (o *Overlay) forget(stage task.StageID, x *stagePicks) {
 func (o *Overlay) Settle(picks []Pick, applied bool, h Host) {
 	for _, p := range picks {
 		x := o.stages[p.Stage]
-		if x == nil || !x.settle(p.Index, h.Account) {
+		if x == nil || !x.settle(p.Index, h.Account, applied) {
 			continue
-		}
-		if !applied {
-			x.begun.add(p.Index)
-		} else if len(x.given[p.Index]) == 0 {
-			x.begun.drop(p.Index)
 		}
 		j := x.job
 		j.project.pending--
@@ -145,54 +147,76 @@ func (o *Overlay) Settle(picks []Pick, applied bool, h Host) {
 	}
 }
 
-// settle forgets a pick, and reports whether there was one.
-func (x *stagePicks) settle(i uint64, account task.AccountID) bool {
-	accounts, ok := x.given[i]
-	if !ok {
+// settle forgets a pick, and reports whether there was one. One that was not
+// applied may have to be made again.
+func (x *stagePicks) settle(i uint64, account task.AccountID, applied bool) bool {
+	t := x.tasks[i]
+	if len(t.accounts) == 0 {
 		return false
 	}
-	for k, a := range accounts {
-		if a == account {
-			accounts = append(accounts[:k], accounts[k+1:]...)
-			break
-		}
+	if k := slices.Index(t.accounts, account); k >= 0 {
+		t.accounts = slices.Delete(t.accounts, k, k+1)
 	}
-	if len(accounts) == 0 {
-		delete(x.given, i)
-		x.spare = append(x.spare, accounts)
-	} else {
-		x.given[i] = accounts
+	if len(t.accounts) == 0 {
+		x.spare = append(x.spare, t.accounts)
+		t.accounts = nil
 	}
+	switch {
+	case !applied:
+		x.begun.add(i, &t)
+	case t.accounts == nil:
+		x.begun.drop(&t)
+	}
+	x.set(i, t)
 	x.pending--
 	return true
 }
 
-func (b *begun) len() int { return len(b.order) - b.holes }
-
-func (b *begun) add(i uint64) {
-	if _, ok := b.place[i]; !ok {
-		b.place[i] = len(b.order)
-		b.order = append(b.order, i)
+// set notes what is known of a task.
+func (x *stagePicks) set(i uint64, t picked) {
+	if t.accounts == nil && t.place == 0 {
+		delete(x.tasks, i)
+		return
 	}
+	x.tasks[i] = t
 }
 
-func (b *begun) drop(i uint64) {
-	if k, ok := b.place[i]; ok {
-		delete(b.place, i)
-		b.order[k] = gone
-		b.holes++
-	}
+// drop takes a task from those begun.
+func (x *stagePicks) drop(i uint64) {
+	t := x.tasks[i]
+	x.begun.drop(&t)
+	x.set(i, t)
 }
 
-// close fills holes up where they are many.
-func (b *begun) close() {
+// close fills holes among those begun up where they are many.
+func (x *stagePicks) close() {
+	b := &x.begun
 	if b.holes*2 <= len(b.order) {
 		return
 	}
 	b.order = slices.DeleteFunc(b.order, func(i uint64) bool { return i == gone })
 	b.holes = 0
 	for k, i := range b.order {
-		b.place[i] = k
+		t := x.tasks[i]
+		t.place = k + 1
+		x.tasks[i] = t
+	}
+}
+
+func (b *begun) len() int { return len(b.order) - b.holes }
+
+func (b *begun) add(i uint64, t *picked) {
+	if t.place == 0 {
+		b.order = append(b.order, i)
+		t.place = len(b.order)
+	}
+}
+
+func (b *begun) drop(t *picked) {
+	if t.place > 0 {
+		b.order[t.place-1] = gone
+		b.holes++
+		t.place = 0
 	}
 }
 

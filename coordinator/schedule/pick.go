@@ -90,7 +90,7 @@ func (c *contact) further(j *job) (uint64, bool) {
 		}
 		switch {
 		case wants <= 0:
-			b.drop(i)
+			j.picked.drop(i)
 		case !taken:
 			return i, true
 		default:
@@ -105,7 +105,7 @@ func (c *contact) further(j *job) (uint64, bool) {
 // at is how many attempts a task wants beyond those picked, and whether the
 // account has, or was picked for, a place at it already.
 func (c *contact) at(j *job, i uint64) (wants int, taken bool) {
-	accounts := j.picked.given[i]
+	accounts := j.picked.tasks[i].accounts
 	wants = j.Replicate
 	if i < j.Cursor {
 		wants = c.view.Wanted(j.Stage, i)

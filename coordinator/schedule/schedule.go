@@ -171,7 +171,7 @@ func (c *contact) picks(n int) (picks []Pick) {
 			break
 		}
 		if j.turn.contact != o.contacts {
-			j.picked.begun.close()
+			j.picked.close()
 			j.turn = turn{contact: o.contacts, look: c.rnd(max(j.Cursor, 1))}
 		}
 		pick, why := c.pickFrom(j)
