@@ -22,10 +22,14 @@ const maxQueued = 64 << 20
 // being written, the next one fills up.
 const inFlight = 2
 
-// apart is how long after the last entry the next one is made, at the soonest.
-// Fewer, larger entries cost less on every node; a command that comes to an idle
-// leader does not wait.
-const apart = 4 * time.Millisecond
+// Fewer, larger entries cost less on every node. Commands come in crowds, since a
+// round of small outputs that is on the disks lets go of all of its exchanges: the
+// first of a crowd waits for the others for gather, if the last entry was made no
+// longer ago than crowded. A command that comes to an idle leader does not wait.
+const (
+	gather  = time.Millisecond
+	crowded = 20 * time.Millisecond
+)
 
 // proposal is one command on its way through the log.
 type proposal struct {
@@ -43,6 +47,7 @@ type queue struct {
 	mu      sync.Mutex
 	waiting []*proposal
 	bytes   int
+	since   time.Time // when the first of them came
 	closed  bool
 	kick    chan struct{}
 	room    sync.Pool // of *[]byte: commands that are in an entry
@@ -59,6 +64,9 @@ func (q *queue) add(p *proposal) error {
 	if q.bytes+len(p.command) > maxQueued {
 		return ErrOverloaded
 	}
+	if len(q.waiting) == 0 {
+		q.since = time.Now()
+	}
 	q.waiting = append(q.waiting, p)
 	q.bytes += len(p.command)
 	select {
@@ -66,6 +74,13 @@ func (q *queue) add(p *proposal) error {
 	default:
 	}
 	return nil
+}
+
+// waited is how long the first of what waits has done so.
+func (q *queue) waited() time.Duration {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return time.Since(q.since)
 }
 
 // take removes what fits into one entry, at least one proposal if any waits.
@@ -188,8 +203,8 @@ func (n *Node) propose(ctx context.Context) error {
 			return ctx.Err()
 		case <-n.queue.kick:
 		}
-		if wait := apart - time.Since(last); wait > 0 {
-			time.Sleep(wait)
+		if time.Since(last) < crowded {
+			time.Sleep(gather - n.queue.waited())
 		}
 		last = time.Now()
 		batch := n.queue.take()

@@ -112,8 +112,11 @@ func (s *Store) write(group []*request) error {
 	if err != nil {
 		return err
 	}
-	placed, written := s.placed[:0], s.written
-	clear(written)
+	n := 0
+	for _, r := range group {
+		n += len(r.blobs)
+	}
+	placed, written := s.placed[:0], s.emptyWritten(n)
 	defer func() { s.placed = placed[:0] }()
 	var b [recordHeaderSize]byte
 	for _, r := range group {
@@ -142,6 +145,18 @@ func (s *Store) write(group []*request) error {
 	}
 	s.show(a.segment, placed)
 	return nil
+}
+
+// emptyWritten is written without what the last write left, for one of n blobs. A
+// map that was once large takes long to clear, whatever is in it: it goes once
+// writes are small again.
+func (s *Store) emptyWritten(n int) map[name]struct{} {
+	if n < s.most/8 {
+		s.written, s.most = make(map[name]struct{}, n), n
+	}
+	clear(s.written)
+	s.most = max(s.most, n)
+	return s.written
 }
 
 // show lets readers find what was written. What it replaces is noted with the

@@ -23,13 +23,15 @@ type Store struct {
 
 	// turn is held by whoever changes something. What only its holder uses:
 	turn    sync.Mutex
-	active  *segment                  // gets the next record; nil if there is none
-	dirty   bool                      // active has notes that are not synced
-	newest  uint32                    // the highest number a segment ever had
-	pending []location                // to be noted: they count no more
-	out     []byte                    // records on their way to the disk
-	placed  []placement               // of write, to be used again
-	written map[name]struct{}         // of write, too
+	active  *segment          // gets the next record; nil if there is none
+	dirty   bool              // active has notes that are not synced
+	newest  uint32            // the highest number a segment ever had
+	pending []location        // to be noted: they count no more
+	out     []byte            // records on their way to the disk
+	placed  []placement       // of write, to be used again
+	written map[name]struct{} // of write, too
+	most    int               // names that were in written
+
 	damaged map[location]recordHeader // used by Open alone
 
 	// mu guards what readers see, for moments only; the holder of turn reads it
