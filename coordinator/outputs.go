@@ -188,7 +188,7 @@ const (
 	// settleAfter is when what stays behind in a file of which the rest was packed
 	// is copied out of it: a file goes within seconds of its first chunk, unless a
 	// chunk waits for a straggler.
-	settleAfter = 10 * time.Second
+	settleAfter = 5 * time.Second
 
 	// restAfterCopying gives exchanges that came meanwhile the disk and the
 	// processor.

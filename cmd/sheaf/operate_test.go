@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -182,6 +183,7 @@ func TestFlippedBitsAreNamedAndRepaired(t *testing.T) {
 		t.Fatal(err)
 	}
 	readAllThrough(t, b, worn)
+	packedLeaves(flipped)
 	interruptAndWait(worn)
 	if ok, v := checked(t, b, worn.name); !ok {
 		t.Errorf("after everything was read there: %q", v.Damage)
@@ -190,6 +192,20 @@ func TestFlippedBitsAreNamedAndRepaired(t *testing.T) {
 		t.Fatal(err)
 	}
 	replaceDamaged(t, b, lost)
+}
+
+// packedLeaves waits until outputs that are in packs have left the files in which
+// they came: nobody reads them there, so nothing repairs them.
+func packedLeaves(files []string) {
+	for range 300 {
+		if !slices.ContainsFunc(files, func(path string) bool {
+			_, err := os.Stat(path)
+			return err == nil && strings.HasSuffix(path, ".segment")
+		}) {
+			return
+		}
+		time.Sleep(50 * time.Millisecond)
+	}
 }
 
 func interruptAndWait(p *process) {

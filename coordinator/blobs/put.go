@@ -63,8 +63,8 @@ func (s *Store) Put(ctx context.Context, area Area, digest task.Digest, size int
 func (s *Store) putSmall(ctx context.Context, area Area, digest task.Digest, size int64, r io.Reader) error {
 	s.inMemory.Add(size)
 	defer s.inMemory.Add(-size)
-	var body bytes.Buffer
-	if err := s.local[area].Put(ctx, digest, size, io.TeeReader(r, &body)); err != nil {
+	body := bytes.NewBuffer(make([]byte, 0, size))
+	if err := s.local[area].Put(ctx, digest, size, io.TeeReader(r, body)); err != nil {
 		return err
 	}
 	return s.spread(ctx, digest.Short(), true, pushTime(size), func(ctx context.Context, p Peer) error {
