@@ -47,10 +47,16 @@ func (f *fsm) Apply(l *raft.Log) any {
 func (f *fsm) ApplyBatch(logs []*raft.Log) []any {
 	out := make([]any, len(logs))
 	began := time.Now()
+	entries := make([]decoded, len(logs)) // before the lock: readers need not wait for that
+	for i, l := range logs {
+		if l.Type == raft.LogCommand {
+			entries[i] = decode(l)
+		}
+	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	for i, l := range logs {
-		out[i] = f.applyOne(l)
+		out[i] = f.applyOne(l, &entries[i])
 	}
 	close(f.changed)
 	f.changed = make(chan struct{})
@@ -59,8 +65,22 @@ func (f *fsm) ApplyBatch(logs []*raft.Log) []any {
 	return out
 }
 
+// decoded is what an entry of the log says.
+type decoded struct {
+	now      task.Millis
+	commands []state.Command
+	err      error
+}
+
+func decode(l *raft.Log) (e decoded) {
+	if e.now, e.commands, e.err = state.DecodeEntry(l.Data); e.err != nil {
+		e.err = fmt.Errorf("entry %d of the log: %w", l.Index, e.err)
+	}
+	return e
+}
+
 // applyOne returns []state.Result, or an error once the node has failed.
-func (f *fsm) applyOne(l *raft.Log) any {
+func (f *fsm) applyOne(l *raft.Log, e *decoded) any {
 	if err := f.fatal.Err(); err != nil {
 		return err
 	}
@@ -68,13 +88,12 @@ func (f *fsm) applyOne(l *raft.Log) any {
 	if l.Type != raft.LogCommand {
 		return nil
 	}
-	now, commands, err := state.DecodeEntry(l.Data)
-	if err != nil {
-		return f.fatal.Fail(fmt.Errorf("entry %d of the log: %w", l.Index, err))
+	if e.err != nil {
+		return f.fatal.Fail(e.err)
 	}
 	f.unsnapshotted += int64(len(l.Data))
 	before := f.state.Cluster().Now
-	results := f.state.Apply(now, commands)
+	results := f.state.Apply(e.now, e.commands)
 	if crossed(before, f.state.Cluster().Now) {
 		f.taken.take(l.Index, f.state)
 	}
