@@ -183,7 +183,7 @@ func TestFlippedBitsAreNamedAndRepaired(t *testing.T) {
 		t.Fatal(err)
 	}
 	readAllThrough(t, b, worn)
-	packedLeaves(flipped)
+	packedLeaves(t, b, flipped)
 	interruptAndWait(worn)
 	if ok, v := checked(t, b, worn.name); !ok {
 		t.Errorf("after everything was read there: %q", v.Damage)
@@ -195,16 +195,17 @@ func TestFlippedBitsAreNamedAndRepaired(t *testing.T) {
 }
 
 // packedLeaves waits until outputs that are in packs have left the files in which
-// they came: nobody reads them there, so nothing repairs them.
-func packedLeaves(files []string) {
-	for range 300 {
-		if !slices.ContainsFunc(files, func(path string) bool {
+// they came: nobody reads them there, so nothing repairs them. A file in which most
+// outputs are not packed yet stays.
+func packedLeaves(t *testing.T, b *loadBench, files []string) {
+	t.Helper()
+	if err := b.waitFor(t.Context(), 15*time.Second, "files of packed outputs to go", func() bool {
+		return !slices.ContainsFunc(files, func(path string) bool {
 			_, err := os.Stat(path)
 			return err == nil && strings.HasSuffix(path, ".segment")
-		}) {
-			return
-		}
-		time.Sleep(50 * time.Millisecond)
+		})
+	}); err != nil {
+		t.Log(err)
 	}
 }
 

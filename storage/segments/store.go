@@ -30,7 +30,7 @@ type Store struct {
 	out     []byte            // records on their way to the disk
 	placed  []placement       // of write, to be used again
 	written map[name]struct{} // of write, too
-	most    int               // names that were in written
+	most    int               // how many were in written at once
 
 	damaged map[location]recordHeader // used by Open alone
 
