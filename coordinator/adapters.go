@@ -22,13 +22,28 @@ type node struct{ *consensus.Node }
 // Propose puts a command through the log.
 func (n node) Propose(ctx context.Context, c state.Command) (state.Result, error) {
 	r, err := n.Node.Propose(ctx, c)
+	return r, toCaller(err)
+}
+
+// unhurried is the node as the leader's own loops use it: nobody waits for what
+// they propose.
+type unhurried struct{ node }
+
+// Propose puts a command through the log, with those that somebody waits for.
+func (u unhurried) Propose(ctx context.Context, c state.Command) (state.Result, error) {
+	r, err := u.ProposeSoon(ctx, c)
+	return r, toCaller(err)
+}
+
+// toCaller says to a caller over the network what to do.
+func toCaller(err error) error {
 	switch {
 	case errors.Is(err, consensus.ErrNotLeader), errors.Is(err, consensus.ErrUnknown):
 		err = &protocol.Error{Code: protocol.CodeNoLeader, Text: "the cluster is choosing a leader; send the same request again", RetryMillis: 300}
 	case errors.Is(err, consensus.ErrOverloaded):
 		err = &protocol.Error{Code: protocol.CodeOverloaded, Text: "more requests than the cluster can take now; send the same request again later", RetryMillis: 2000}
 	}
-	return r, err
+	return err
 }
 
 // Status is how the node stands.

@@ -169,7 +169,7 @@ func (a *assembly) openAPI() error {
 	rnd := rand.New(rand.NewPCG(rand.Uint64(), rand.Uint64()))
 	a.dispatch = dispatch.New(a.node, outputs, dispatch.NewTasks(public), rnd, a.parts.Logger)
 	released := archive.New(a.node, public, outputs)
-	a.sweep = sweep.New(a.node, sweepBlobs{a.blobs}, released, a.parts.Logger)
+	a.sweep = sweep.New(unhurried{a.node}, sweepBlobs{a.blobs}, released, a.parts.Logger)
 	api := httpapi.New(httpapi.Config{
 		Name: a.parts.Identity.Node, Cluster: a.parts.Identity.Cluster, Node: a.node, Exchange: counting{a.dispatch, &a.counts}, Archive: released, Members: operating{a}, Public: public, Outputs: outputs,
 		DirectPublic: a.parts.DirectPublic, DirectOutputs: a.parts.DirectOutputs, Partial: a.parts.Partial, Room: a.parts.Room,
