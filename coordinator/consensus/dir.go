@@ -11,7 +11,6 @@ import (
 
 	"github.com/hashicorp/raft"
 	wal "github.com/hashicorp/raft-wal"
-	walfs "github.com/hashicorp/raft-wal/fs"
 	"github.com/hashicorp/raft-wal/metadb"
 	"github.com/hashicorp/raft-wal/types"
 
@@ -48,13 +47,14 @@ func OpenDir(dir string, transport *raft.NetworkTransport, log *slog.Logger) (St
 	if err != nil {
 		return Stores{}, err
 	}
+	logDisk := newOSLogDisk()
 	w, store, err := openFiles(files{
-		logs: logs, segmentBytes: segmentBytes, vfs: osLogDisk{walfs.New()}, meta: &metadb.BoltMetaDB{}, kept: kept, snapshots: osDisk{kept},
+		logs: logs, segmentBytes: segmentBytes, vfs: logDisk, meta: &metadb.BoltMetaDB{}, kept: kept, snapshots: osDisk{kept},
 	}, log)
 	if err != nil {
 		return Stores{}, errors.Join(err, mark.Close())
 	}
-	return Stores{Log: w, Stable: w, Snapshots: store, Transport: transport, Close: []io.Closer{transport, w, mark}, Dir: dir, named: true, reached: mark}, nil
+	return Stores{Log: w, Stable: w, Snapshots: store, Transport: transport, Close: []io.Closer{transport, w, logDisk, mark}, Dir: dir, named: true, reached: mark}, nil
 }
 
 // files is where the log and the snapshots are kept. Tests put disks behind it

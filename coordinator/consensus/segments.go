@@ -6,12 +6,8 @@ import (
 	"io/fs"
 	"time"
 
-	walfs "github.com/hashicorp/raft-wal/fs"
 	"github.com/hashicorp/raft-wal/segment"
 	"github.com/hashicorp/raft-wal/types"
-
-	"github.com/sheafgrid/sheaf/internal/fsutil"
-	"github.com/sheafgrid/sheaf/internal/planted"
 )
 
 // segments opens the files of the log, those among them that raft-wal 0.4.0
@@ -73,51 +69,4 @@ func (s segments) finishRotation(dir string, meta types.MetaStore) error {
 	})
 	state.NextSegmentID++
 	return meta.CommitState(state)
-}
-
-// logDisk is where the files of the log are.
-type logDisk interface {
-	types.VFS
-	syncDir(dir string) error
-}
-
-// osLogDisk is raft-wal's own.
-type osLogDisk struct{ *walfs.FS }
-
-func (osLogDisk) syncDir(dir string) error { return fsutil.SyncDir(dir) }
-
-// syncedFiles sees to it that what is found in the last file of the log, when
-// a node starts, is on the disk: raft counts it as that. The process before may
-// have been killed between a write and its sync, and even before the file's
-// name was synced; raft-wal syncs the name only of a file that it made itself.
-type syncedFiles struct{ logDisk }
-
-// Create makes a file.
-func (d syncedFiles) Create(dir, name string, size uint64) (types.WritableFile, error) {
-	f, err := d.logDisk.Create(dir, name, size)
-	if err == nil && planted.Is(planted.AckBeforeSync) {
-		return unsynced{f}, nil
-	}
-	return f, err
-}
-
-// unsynced is a file that only says that it was synced.
-type unsynced struct{ types.WritableFile }
-
-// Sync does nothing.
-func (unsynced) Sync() error { return nil }
-
-// OpenWriter opens a file to go on writing to it.
-func (d syncedFiles) OpenWriter(dir, name string) (types.WritableFile, error) {
-	f, err := d.logDisk.OpenWriter(dir, name)
-	if err != nil {
-		return nil, err
-	}
-	if err := cutTorn(f); err != nil {
-		return nil, errors.Join(err, f.Close())
-	}
-	if err := errors.Join(f.Sync(), d.syncDir(dir)); err != nil {
-		return nil, errors.Join(err, f.Close())
-	}
-	return f, nil
 }

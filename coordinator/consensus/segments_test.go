@@ -7,7 +7,6 @@ import (
 
 	"github.com/hashicorp/raft"
 	wal "github.com/hashicorp/raft-wal"
-	"github.com/hashicorp/raft-wal/fs"
 	"github.com/hashicorp/raft-wal/metadb"
 	"github.com/hashicorp/raft-wal/types"
 )
@@ -33,8 +32,8 @@ func (indexlessWriter) ForceSeal() (uint64, error) { return 0, nil }
 // A former leader cuts off what was never committed; its log must open again.
 func TestLogOpensAfterItsEndWasCutOff(t *testing.T) {
 	for name, written := range map[string]func(dir string) types.SegmentFiler{
-		"written by raft-wal 0.4.0": func(dir string) types.SegmentFiler { return indexless{newSegments(dir, osLogDisk{fs.New()})} },
-		"written now":               func(dir string) types.SegmentFiler { return newSegments(dir, osLogDisk{fs.New()}) },
+		"written by raft-wal 0.4.0": func(dir string) types.SegmentFiler { return indexless{newSegments(dir, newOSLogDisk())} },
+		"written now":               func(dir string) types.SegmentFiler { return newSegments(dir, newOSLogDisk()) },
 	} {
 		t.Run(name, func(t *testing.T) { cutOff(t, written) })
 	}
@@ -73,7 +72,7 @@ func cutOff(t *testing.T, written func(dir string) types.SegmentFiler) {
 		t.Fatal(err)
 	}
 	dir = other
-	w = open(newSegments(dir, osLogDisk{fs.New()}))
+	w = open(newSegments(dir, newOSLogDisk()))
 	for i := uint64(1); i <= 10; i++ {
 		var l raft.Log
 		want := fmt.Sprintf("%d of term 1", i)

@@ -3,6 +3,7 @@ package consensus
 import (
 	"context"
 	"errors"
+	"math/rand/v2"
 	"strings"
 	"time"
 
@@ -10,13 +11,21 @@ import (
 )
 
 // snapshotBytes is how much log may be written after a snapshot before the
-// next one: replaying it takes about half a second.
-const snapshotBytes = 64 << 20
+// next one: replaying it takes about half a second. Each is due by up to
+// snapshotSpread earlier, or all nodes, which apply the same entries, would write
+// theirs and drop their logs at the same time.
+const (
+	snapshotBytes  = 64 << 20
+	snapshotSpread = 24 << 20
+)
+
+func nextSnapshot() int64 { return snapshotBytes - rand.Int64N(snapshotSpread) }
 
 // watch asks for a snapshot when the log has grown.
 func (n *Node) watch(ctx context.Context) error {
 	tick := time.NewTicker(time.Second)
 	defer tick.Stop()
+	due := nextSnapshot()
 	for {
 		select {
 		case <-ctx.Done():
@@ -26,10 +35,11 @@ func (n *Node) watch(ctx context.Context) error {
 				return err
 			}
 		}
-		if n.fsm.bytesSinceSnapshot() > snapshotBytes {
+		if n.fsm.bytesSinceSnapshot() > due {
 			if err := n.Snapshot(); err != nil {
 				return n.fatal.Fail(err)
 			}
+			due = nextSnapshot()
 		}
 	}
 }

@@ -7,6 +7,8 @@ import (
 	"slices"
 	"sync/atomic"
 	"time"
+
+	"github.com/sheafgrid/sheaf/internal/fsutil"
 )
 
 // segment is one file and what is known of it.
@@ -40,29 +42,6 @@ func newSegment(number uint32, f file, size int64) *segment {
 func (g *segment) leave() {
 	if g.users.Add(-1) == 0 {
 		_ = g.file.Close() // nothing that counts is unsynced
-	}
-}
-
-// Freeing the pages of a large file holds a processor for tens of milliseconds. So
-// a file that is given up shrinks first, in steps, with rests in which others have
-// the processor. Where steps take long there are fewer.
-const (
-	shrinkStep   = 2 << 20 // bytes
-	shrinkRest   = 2 * time.Millisecond
-	shrinkAtMost = time.Second
-)
-
-// shrink gives back the room of a segment whose name is gone, unless a reader
-// still uses it. Whatever goes wrong, closing it gives the room back.
-func (g *segment) shrink(until time.Time) {
-	if g.users.Load() > 1 {
-		return
-	}
-	for left := g.size - shrinkStep; left > 0 && time.Now().Before(until); left -= shrinkStep {
-		if g.file.Truncate(left) != nil {
-			return
-		}
-		time.Sleep(shrinkRest)
 	}
 }
 
@@ -210,10 +189,10 @@ func (s *Store) unlink(spent []*segment) error {
 // which Puts go on.
 func (s *Store) remove(spent []*segment) error {
 	err := s.unlink(spent)
-	until := time.Now().Add(shrinkAtMost)
+	until := time.Now().Add(fsutil.ShrinkAtMost)
 	for _, g := range spent {
-		if err == nil {
-			g.shrink(until)
+		if err == nil && g.users.Load() == 1 { // else somebody reads it
+			fsutil.Shrink(g.file, g.size, until)
 		}
 		g.leave()
 	}

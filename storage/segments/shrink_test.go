@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"encoding/binary"
 	"testing"
+
+	"github.com/sheafgrid/sheaf/internal/fsutil"
 )
 
 // The file of a large segment that is given up is gone, and one that somebody
@@ -15,7 +17,7 @@ func TestLargeSegmentGoes(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		for i := range uint64(3 * shrinkStep / MaxBlobSize) {
+		for i := range uint64(3 * fsutil.ShrinkStep / MaxBlobSize) {
 			body := binary.BigEndian.AppendUint64(bytes.Repeat([]byte{1}, MaxBlobSize-8), i)
 			if err := s.Put(t.Context(), grouped(7, body)); err != nil {
 				t.Fatal(err)
