@@ -23,6 +23,7 @@ func (l *levelling) flush(ctx context.Context, area Area) error {
 	l.pending, l.bytes = nil, 0
 	batches := map[*holder][]storage.Small{} // by target
 	needs := map[blobName]int{}
+	contents := l.readGrouped(ctx, area, pending)
 	for _, b := range pending {
 		if b.Size > storage.MaxSmallSize {
 			if err := l.large(ctx, area, b); err != nil {
@@ -30,7 +31,11 @@ func (l *levelling) flush(ctx context.Context, area Area) error {
 			}
 			continue
 		}
-		content, err := l.read(ctx, area, b)
+		content, ok := contents[blobName{b.Digest, b.Group}]
+		var err error
+		if !ok {
+			content, err = l.read(ctx, area, b)
+		}
 		if err != nil {
 			l.unreadable(b, err)
 			continue
@@ -96,6 +101,28 @@ func (l *levelling) put(ctx context.Context, area Area, t *holder, part []storag
 	return l.pace.Wait(ctx, int(size))
 }
 
+// readGrouped gets from each peer, with one message, the small blobs that it is the
+// first to have listed. What does not come is read by itself.
+func (l *levelling) readGrouped(ctx context.Context, area Area, pending []shortBlob) map[blobName][]byte {
+	wanted := map[*holder][]Listed{}
+	for _, b := range pending {
+		if first := b.holders[0]; first.peer != nil && b.Size <= storage.MaxSmallSize {
+			wanted[first] = append(wanted[first], b.Listed)
+		}
+	}
+	contents := map[blobName][]byte{}
+	for h, want := range wanted {
+		got, err := getGrouped(ctx, h.peer, area, want)
+		if err != nil {
+			continue
+		}
+		for i := range got {
+			contents[blobName{got[i].Digest, got[i].Group}] = got[i].Bytes
+		}
+	}
+	return contents
+}
+
 // read returns a small blob from the first holder that has it whole.
 func (l *levelling) read(ctx context.Context, area Area, b shortBlob) ([]byte, error) {
 	var failed []error
@@ -123,6 +150,9 @@ func (l *levelling) read(ctx context.Context, area Area, b shortBlob) ([]byte, e
 // unreadable counts a blob that no holder could give. Where each said that it
 // has it no more, or damaged, nothing is gained by waiting.
 func (l *levelling) unreadable(b shortBlob, err error) {
+	if b.Group != 0 && l.change.Unneeded(b.Group) {
+		return // it went while the lists were compared
+	}
 	if gone(err) && b.Group == 0 { // a group may have been dropped just now
 		l.found.Lost++
 		l.store.log.Error("a blob is lost: every copy is damaged", "blob", b.Digest, "error", err)

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"iter"
+	"slices"
 	"strings"
 
 	"github.com/sheafgrid/sheaf/internal/pace"
@@ -36,7 +37,8 @@ type Levelled struct {
 // Level compares the lists of all nodes and copies each blob that is not on a
 // majority of the voters to be onto as many of them as it takes. It changes
 // nothing else: who makes the change must see that Short is 0. What is stored
-// meanwhile it may miss; the Leaving mark of Peers takes care of that.
+// meanwhile it may miss; the Leaving mark of Peers takes care of that. What goes
+// meanwhile counts for nothing.
 //
 // Peers that do not answer count as having nothing. Its error is this node's own.
 func (s *Store) Level(ctx context.Context, c Change) (Levelled, error) {
@@ -108,6 +110,9 @@ func (l *levelling) area(ctx context.Context, area Area) error {
 			continue
 		}
 		l.found.Blobs++
+		if err := l.lookAgain(ctx, area, &b); err != nil {
+			return err
+		}
 		if b.need == 0 {
 			continue
 		}
@@ -195,6 +200,24 @@ func nextBlob(holders []*holder, voters int) (b shortBlob, ok bool) {
 	}
 	b.need = max(0, voters/2+1-have)
 	return b, true
+}
+
+// lookAgain asks this node's store for a blob that only others have listed: lists are
+// not of one moment, this node's is the first of them, and under load thousands of
+// blobs come between it and the last one.
+func (l *levelling) lookAgain(ctx context.Context, area Area, b *shortBlob) error {
+	own := slices.IndexFunc(b.targets, func(h *holder) bool { return h.peer == nil })
+	if b.need == 0 || own < 0 {
+		return nil
+	}
+	has, err := hasLocal(ctx, l.store.local[area], b.Listed)
+	if err != nil || !has {
+		return err
+	}
+	b.holders = append(b.holders, b.targets[own])
+	b.targets = slices.Delete(b.targets, own, own+1)
+	b.need--
+	return nil
 }
 
 // remember keeps what went wrong, each kind once, and not without end.

@@ -123,6 +123,71 @@ func TestLevelSaysWhatIsShort(t *testing.T) {
 	}
 }
 
+// listing is a peer whose list is another one, and comes late.
+type listing struct {
+	blobs.Peer
+	before func()
+	more   []blobs.Listed
+}
+
+func (p listing) List(ctx context.Context, area blobs.Area, fn func(blobs.Listed) error) error {
+	p.before()
+	for _, m := range p.more {
+		if area == blobs.Outputs {
+			if err := fn(m); err != nil {
+				return err
+			}
+		}
+	}
+	return p.Peer.List(ctx, area, fn)
+}
+
+// What is stored, and what goes, while the lists are made is not short: under load
+// Level would never be done.
+func TestLevelUnderLoad(t *testing.T) {
+	c := newCluster(t, 3)
+	meanwhile := func() { c.keep(blobs.Public, content(1, 10), 0, 1) } // a was listed before
+	dropped := blobs.Listed{Group: 7, Size: 9}                         // c has it no more
+	gone := false
+	change := blobs.Change{
+		Self: "a", Voters: map[task.NodeID]bool{"a": true, "b": true, "c": true},
+		Peers:    []blobs.Peer{listing{c.peer(1), meanwhile, nil}, listing{c.peer(2), func() {}, []blobs.Listed{dropped}}},
+		Unneeded: func(uint64) (was bool) { was, gone = gone, true; return was },
+	}
+	got, err := c.stores[0].Level(context.Background(), change)
+	if want := (blobs.Levelled{Blobs: 2}); err != nil || got != want {
+		t.Errorf("got %+v, %v; want %+v", got, err, want)
+	}
+}
+
+// Small blobs that only peers have come from each in one message.
+func TestLevelReadsTogether(t *testing.T) {
+	c := newCluster(t, 3)
+	asked := map[task.NodeID]int{}
+	for n := range 200 {
+		c.keep(blobs.Outputs, content(n, 10), 1+n%2)
+	}
+	change := blobs.Change{
+		Self: "a", Voters: map[task.NodeID]bool{"a": true, "b": true, "c": true},
+		Peers: []blobs.Peer{counted{c.peer(1), asked}, counted{c.peer(2), asked}},
+	}
+	got, err := c.stores[0].Level(context.Background(), change)
+	if want := (blobs.Levelled{Blobs: 200, Copied: 200}); err != nil || got != want || asked["b"] != 1 || asked["c"] != 1 {
+		t.Errorf("got %+v, %v, asked %v; want %+v, and each asked once", got, err, asked, want)
+	}
+}
+
+// counted counts how often a peer is asked for blobs.
+type counted struct {
+	blobs.Peer
+	asked map[task.NodeID]int
+}
+
+func (p counted) GetBatch(ctx context.Context, area blobs.Area, digests []task.Digest) ([]storage.Small, error) {
+	p.asked[p.Name()]++
+	return p.Peer.GetBatch(ctx, area, digests)
+}
+
 // Damage everywhere is reported, and does not keep the members as they are for
 // ever; a copy that is whole is used.
 func TestLevelAndDamage(t *testing.T) {
