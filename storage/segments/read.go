@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"time"
 
 	"github.com/sheafgrid/sheaf/storage"
 	"github.com/sheafgrid/sheaf/task"
@@ -208,13 +209,24 @@ func (s *Store) following(number uint32) (*segment, int64) {
 	return nil, 0
 }
 
+// Going through many records takes a processor for as long as exchanges that people
+// wait for. So it is done in slices, each with a rest after it in which others have
+// the processor.
+const (
+	eachSlice = 1024 // records: about a millisecond
+	eachRest  = time.Millisecond
+)
+
 // eachIn goes through one segment. It goes on where the segment has grown
 // meanwhile: Compact may have copied there what was still to be seen.
 func (s *Store) eachIn(ctx context.Context, g *segment, size int64, fn func(task.Digest, uint64, int64) error) error {
 	scan := newScanner(g.file, g.number, size)
 	for n := 0; ; n++ {
-		if n%1024 == 0 && ctx.Err() != nil {
-			return s.about(ctx.Err())
+		if n%eachSlice == eachSlice-1 {
+			if ctx.Err() != nil {
+				return s.about(ctx.Err())
+			}
+			time.Sleep(eachRest)
 		}
 		f, err := scan.next()
 		if errors.Is(err, io.EOF) {
