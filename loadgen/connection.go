@@ -48,12 +48,26 @@ func (c *connection) open(ctx context.Context, address string) error {
 		return err
 	}
 	c.conn, c.address = conn, address
-	c.unwatch = context.AfterFunc(ctx, func() { _ = conn.Close() }) // wakes up whoever reads
+	c.watch(ctx)
 	if c.in == nil {
 		c.in = bufio.NewReaderSize(nil, 64<<10)
 	}
 	c.in.Reset(conn)
 	return nil
+}
+
+// watch has the end of ctx end whatever the connection is at, until rest or close.
+func (c *connection) watch(ctx context.Context) {
+	if conn := c.conn; conn != nil {
+		c.unwatch = context.AfterFunc(ctx, func() { _ = conn.Close() }) // wakes up whoever reads
+	}
+}
+
+// rest keeps the connection for another watch, unless the end of ctx has closed it.
+func (c *connection) rest() {
+	if c.conn != nil && !c.unwatch() {
+		c.close()
+	}
 }
 
 func (c *connection) close() {

@@ -147,15 +147,22 @@ func (l *Load) Drain(ctx context.Context) (tasks uint64, err error) {
 	}
 	l.target = (end + chunkTasks - 1) / chunkTasks * chunkTasks
 	l.remaining.Store(int64(l.target)*int64(l.cfg.Replicate) - int64(handed))
+	defer func() {
+		for _, h := range l.hosts {
+			h.conn.close()
+		}
+	}()
 	return l.target, l.all(ctx, (*host).drain)
 }
 
-// all lets every host do something, each in a goroutine of its own.
+// all lets every host do something, each in a goroutine of its own. Connections stay
+// open for the next time: hosts that all connect at once are another load.
 func (l *Load) all(ctx context.Context, do func(*host, context.Context) error) error {
 	g, ctx := errgroup.WithContext(ctx)
 	for i, h := range l.hosts {
 		g.Go(func() error {
-			defer h.conn.close()
+			h.conn.watch(ctx)
+			defer h.conn.rest()
 			if err := do(h, ctx); err != nil {
 				return fmt.Errorf("simulated host %d: %w", i+1, err)
 			}
