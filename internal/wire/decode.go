@@ -179,31 +179,36 @@ func (d *decoder) structure(s *shape, h head, p unsafe.Pointer) *fault {
 	var seen uint64 // bit i: field i was met
 	next := 0
 	for range h.n {
-		k, f := d.head()
-		if f != nil {
-			return f
-		}
-		if k.class != classText || k.n > maxName {
-			return d.fail("want the name of a field")
-		}
-		name := d.take(k.n)
-		i := s.named(name, next)
+		i := d.key(s, next)
 		if i < 0 {
-			if d.strict {
-				return d.fail("the field %q is not known here; it was written by a newer program", name)
-			}
-			if f := d.skipAny(); f != nil {
+			k, f := d.head()
+			if f != nil {
 				return f
 			}
-			continue
+			if k.class != classText || k.n > maxName {
+				return d.fail("want the name of a field")
+			}
+			name := d.take(k.n)
+			if i = s.named(name, next); i < 0 {
+				if d.strict {
+					return d.fail("the field %q is not known here; it was written by a newer program", name)
+				}
+				if f := d.skipAny(); f != nil {
+					return f
+				}
+				continue
+			}
 		}
 		if seen&(1<<i) != 0 {
-			return d.fail("the field %q stands twice", name)
+			return d.fail("the field %q stands twice", s.fields[i].name)
 		}
 		seen |= 1 << i
-		next = (i + 1) % len(s.fields)
-		if f := d.value(s.fields[i].shape, unsafe.Add(p, s.fields[i].offset)); f != nil {
-			return f.in("." + s.fields[i].label)
+		next = i + 1
+		field := &s.fields[i]
+		if at := unsafe.Add(p, field.offset); !d.plain(field.shape, at) {
+			if f := d.value(field.shape, at); f != nil {
+				return f.in("." + field.label)
+			}
 		}
 	}
 	return nil
@@ -236,8 +241,10 @@ func (d *decoder) slice(s *shape, h head, p unsafe.Pointer) *fault {
 	}
 	made := d.room(s, int(h.n), p)
 	for i := range h.n {
-		if f := d.value(s.elem, unsafe.Add(made, uintptr(i*s.size))); f != nil {
-			return f.in("[]")
+		if at := unsafe.Add(made, uintptr(i*s.size)); !d.plain(s.elem, at) {
+			if f := d.value(s.elem, at); f != nil {
+				return f.in("[]")
+			}
 		}
 	}
 	return nil

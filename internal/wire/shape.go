@@ -2,6 +2,7 @@ package wire
 
 import (
 	"encoding"
+	"encoding/binary"
 	"fmt"
 	"reflect"
 	"strings"
@@ -16,6 +17,7 @@ type shape struct {
 	length uint64 // of an array, in bytes
 	elem   *shape // of a pointer or a slice; nil for bytes
 	size   uint64 // of an element, in memory
+	most   uint64 // of an unsigned number; else 0
 	fields []field
 }
 
@@ -24,6 +26,7 @@ type field struct {
 	name   string // on the wire
 	label  string // in the program
 	key    []byte // the name as it stands in front of the value
+	short  uint16 // its first two bytes, which are all of a name of one letter
 	offset uintptr
 	omit   func(p unsafe.Pointer) bool // says that the value is left out; nil: never
 	shape  *shape
@@ -48,9 +51,11 @@ func shapeOf(t reflect.Type) *shape {
 func newShape(t reflect.Type) *shape {
 	s := &shape{typ: t, kind: t.Kind()}
 	switch s.kind {
+	case reflect.Uint8, reflect.Uint16, reflect.Uint32, reflect.Uint64, reflect.Uint:
+		s.most = 1<<t.Bits() - 1
+		return s
 	case reflect.Bool, reflect.String,
-		reflect.Int8, reflect.Int16, reflect.Int32, reflect.Int64, reflect.Int,
-		reflect.Uint8, reflect.Uint16, reflect.Uint32, reflect.Uint64, reflect.Uint:
+		reflect.Int8, reflect.Int16, reflect.Int32, reflect.Int64, reflect.Int:
 		return s
 	case reflect.Array:
 		if t.Elem().Kind() == reflect.Uint8 && reflect.PointerTo(t).Implements(binaryUnmarshaler) {
@@ -84,6 +89,7 @@ func fieldsOf(t reflect.Type) []field {
 			panic(fmt.Sprintf("wire: %s.%s: the name %q is too long", t, f.Name, name))
 		}
 		x := field{name: name, label: f.Name, key: appendText(nil, name), offset: f.Offset, shape: shapeOf(f.Type)}
+		x.short = binary.BigEndian.Uint16(x.key)
 		if options == "omitempty" {
 			x.omit = x.shape.empty()
 		}
