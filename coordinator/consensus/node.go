@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strconv"
 	"sync/atomic"
 	"time"
 
@@ -169,18 +170,25 @@ func (n *Node) Leader() task.NodeID {
 // Digest is the digest of the state here, and the index it belongs to. Apply
 // goes on while it is computed.
 func (n *Node) Digest() (index uint64, digest task.Digest) {
-	restored := n.raft.AppliedIndex()
+	restored := n.restoredIndex()
 	if index, digest = n.fsm.digest(); index == 0 {
 		index = restored
 	}
 	return index, digest
 }
 
+// restoredIndex is the last entry of the snapshot that the state began with; 0 without
+// one. raft counts an entry as applied as soon as it is on its way here.
+func (n *Node) restoredIndex() uint64 {
+	index, _ := strconv.ParseUint(n.raft.Stats()["last_snapshot_index"], 10, 64)
+	return index
+}
+
 // Freeze is a copy of the state here, made without copying, and the index of the
 // last entry in it. The caller releases it, soon: until then changed pages are
 // there twice.
 func (n *Node) Freeze() (index uint64, frozen *state.Frozen) {
-	restored := n.raft.AppliedIndex()
+	restored := n.restoredIndex()
 	if index, frozen = n.fsm.freeze(); index == 0 {
 		index = restored
 	}
