@@ -206,6 +206,13 @@ func (s *snapshots) reap() error {
 	return nil
 }
 
+// Writing a snapshot takes a processor for as long as exchanges that people wait for,
+// and nobody waits for it: after so many bytes it rests for so long.
+const (
+	sinkSlice = 256 << 10
+	sinkRest  = time.Millisecond
+)
+
 // snapshotSink is a snapshot being written.
 type snapshotSink struct {
 	store  *snapshots
@@ -223,6 +230,9 @@ func (k *snapshotSink) ID() string { return k.meta.ID }
 func (k *snapshotSink) Write(b []byte) (int, error) {
 	n, err := k.buffer.Write(b)
 	k.crc.Write(b[:n])
+	if before := k.meta.Size / sinkSlice; (k.meta.Size+int64(n))/sinkSlice > before {
+		time.Sleep(sinkRest)
+	}
 	k.meta.Size += int64(n)
 	return n, err
 }
