@@ -21,7 +21,7 @@ const module = "github.com/sheafgrid/sheaf"
 
 // levels gives each package its level. Imports go strictly down.
 var levels = map[string]int{
-	"task": 0, "internal/wire": 0, "internal/signatures": 0, "internal/fsutil": 0, "internal/freeport": 0, "internal/planted": 0, "internal/simdisk": 0, "internal/metrics": 0, "internal/usage": 0, "internal/diskwatch": 0, "internal/pace": 0, "internal/gate": 0,
+	"task": 0, "internal/wire": 0, "internal/signatures": 0, "internal/fsutil": 0, "internal/freeport": 0, "internal/planted": 0, "internal/simdisk": 0, "internal/metrics": 0, "internal/usage": 0, "internal/diskwatch": 0, "internal/pace": 0, "internal/gate": 0, "internal/timerslack": 0,
 
 	"validation": 1, "wasm": 1, "sheaves": 1, "protocol": 1, "storage": 1, "examples": 1,
 

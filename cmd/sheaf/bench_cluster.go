@@ -34,7 +34,7 @@ func (*benchClusterCommand) Help() string {
 
 Starts coordinators on loopback, each a process of its own with fsync on, and simulates hosts that exchange with the leader: signed and numbered requests, one on its way for each host, with an output of 64 bytes for each task. No program is run, so what is measured is the coordinators, and what this program takes to load them: it shares the machine with them, and its CPU counts.
 
-At --load 1.0 a host exchanges again as soon as it was answered. It does not obey the pause that coordinators ask volunteers for (after_millis): a real host calls at most ten times a second. Below 1.0 hosts keep a pace; an exchange that is late because the last one took long counts from when it was due. A host that coordinators send away because they have too much to do comes back when they say; that wait is not in the latencies.
+At --load 1.0 a host exchanges again as soon as it was answered. It does not obey the pause that coordinators ask volunteers for (after_millis): a real host calls at most ten times a second. Below 1.0 the cluster is first loaded for 10 s with all that it can take, and for 10 s with the part that is asked for. Hosts keep a pace then; an exchange that is late because the last one took long counts from when it was due. A host that coordinators send away because they have too much to do comes back when they say; that wait is not in the latencies.
 
 In the end everything that was handed out is reported, every report that was acknowledged is looked for in what the cluster shows, and a thousand outputs drawn at random are fetched and compared. Exit code 1 unless everything is accounted for.
 
@@ -69,10 +69,12 @@ type clusterResult struct {
 }
 
 // How long a load runs before it is measured. In its first seconds a cluster takes
-// a tenth more than it can for long.
+// a tenth more than it can for long; after all that it can take, it seals, drops and
+// copies together for some seconds what that has left (blobs rest for 5 s first).
 const (
 	warmUp    = 2 * time.Second
 	calibrate = 10 * time.Second
+	calmDown  = 10 * time.Second
 )
 
 // Run measures a cluster.
@@ -127,7 +129,7 @@ func (c *benchClusterCommand) measure(ctx context.Context, b *loadBench, r *clus
 		r.Calibration = round(float64(b.load.Counts().Exchanges-before.Exchanges)/time.Since(began).Seconds(), 1)
 		rate = c.Load * r.Calibration
 		b.say("It took %.0f exchanges a second; now %.0f", r.Calibration, rate)
-		if err := b.runLoad(ctx, rate, warmUp, nil); err != nil {
+		if err := b.runLoad(ctx, rate, calmDown, nil); err != nil {
 			return err
 		}
 	}

@@ -15,7 +15,7 @@ const maxGroup = maxBatch / 2
 
 // apart is how long after the last round the next one begins, at the soonest: for
 // fewer, larger ones. What comes to an idle node does not wait.
-const apart = 6 * time.Millisecond
+const apart = 4 * time.Millisecond
 
 // groups joins batches that come at the same time: while one is on its way to
 // the disks of a majority, the others wait, and then go together. Each of them
