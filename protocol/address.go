@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/url"
 	"strings"
+	"unicode/utf8"
 
 	"github.com/sheafgrid/sheaf/task"
 )
@@ -27,8 +28,12 @@ type Address struct {
 // pinPrefix begins the fragment of an address that has a fingerprint.
 const pinPrefix = "sha256="
 
-// maxAddress bounds the text of an address, in bytes.
-const maxAddress = 500
+// maxAddress bounds the text of an address, in bytes, and maxBase its part
+// before the fingerprint.
+const (
+	maxAddress = 500
+	maxBase    = maxAddress - len("/#"+pinPrefix) - 2*len(task.Digest{})
+)
 
 // ParseAddress reads "http://host:7710" or "https://host/prefix", the latter
 // perhaps with "#sha256=" and 64 hexadecimal digits. Its error wraps
@@ -38,10 +43,16 @@ func ParseAddress(text string) (Address, error) {
 	u, err := url.Parse(text)
 	switch {
 	case err != nil, u.Scheme != "http" && u.Scheme != "https", u.Host == "", u.Hostname() == "",
-		u.User != nil, u.RawQuery != "", len(text) > maxAddress:
+		!utf8.ValidString(u.Host), u.User != nil, u.RawQuery != "", len(text) > maxAddress:
 		return Address{}, fmt.Errorf("%q is %w; write it like https://coordinator.example.org:7710", clipAddress(text), ErrBadAddress)
 	}
-	a := Address{Base: u.Scheme + "://" + strings.ToLower(u.Host) + strings.TrimRight(u.EscapedPath(), "/")}
+	// A URL writes itself so that it reads the same again: the zone of an IPv6
+	// address and letters beyond ASCII become percent signs, and the text longer.
+	base := url.URL{Scheme: u.Scheme, Host: strings.ToLower(u.Host), Path: u.Path, RawPath: u.RawPath}
+	a := Address{Base: strings.TrimRight(base.String(), "/")}
+	if len(a.Base) > maxBase {
+		return Address{}, fmt.Errorf("%q is %w: it is over %d B long when written out", clipAddress(text), ErrBadAddress, maxBase)
+	}
 	if u.Fragment == "" {
 		return a, nil
 	}

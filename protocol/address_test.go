@@ -24,6 +24,8 @@ func TestAddress(t *testing.T) {
 		"https://a.example:1#sha256=" + pin.String():                   {Base: "https://a.example:1", Pin: pin},
 		"https://a.example:1/#sha256=" + pin.String():                  {Base: "https://a.example:1", Pin: pin},
 		"https://[fd00::1]:1/#sha256=" + pin.String():                  {Base: "https://[fd00::1]:1", Pin: pin},
+		"https://[FE80::1%25eth0]:1":                                   {Base: "https://[fe80::1%25eth0]:1"},
+		"https://BÜRO.example:1":                                       {Base: "https://b%C3%BCro.example:1"},
 		"https://a.example/x/#sha256=" + strings.ToUpper(pin.String()): {Base: "https://a.example/x", Pin: pin},
 	} {
 		got, err := protocol.ParseAddress(text)
@@ -36,10 +38,25 @@ func TestAddress(t *testing.T) {
 	}
 }
 
+func TestAddressIsRefused(t *testing.T) {
+	for _, text := range []string{
+		"", "a.example", "ftp://a.example", "https://", "https://:7710", "https://u@a.example", "https://a.example?x",
+		"https://a\xff.example", "https://a%ff.example", "https://a.example#sha256=00", "https://a.example#x",
+		"https://a.example/" + strings.Repeat("x", 500), "https://a.example/" + strings.Repeat("é", 200),
+		"http://a.example#sha256=" + task.Sum(nil).String(), "https://a.example#sha256=" + task.Digest{}.String(),
+	} {
+		if a, err := protocol.ParseAddress(text); !errors.Is(err, protocol.ErrBadAddress) {
+			t.Errorf("%q: got %+v, %v; want %v", text, a, err, protocol.ErrBadAddress)
+		}
+	}
+}
+
 func FuzzParseAddress(f *testing.F) {
 	f.Add("https://a.example:1/#sha256=" + task.Sum(nil).String())
 	f.Add("http://[::1]:7710/x")
 	f.Add("https://a/%zz#sha256=")
+	f.Add("https://a.example25\xf7\xf7\xf7")
+	f.Add("https://[fe80::1%25eth0]/É")
 	f.Fuzz(func(t *testing.T, text string) {
 		a, err := protocol.ParseAddress(text)
 		if err != nil {
