@@ -21,7 +21,7 @@ const apart = 4 * time.Millisecond
 // the disks of a majority, the others wait, and then go together. Each of them
 // alone would cost an fsync and a message on every node.
 type groups struct {
-	put func(context.Context, []storage.Small) error
+	put func(context.Context, []storage.Small) error // keeps nothing of the blobs
 
 	mu      sync.Mutex
 	waiting []*joined
@@ -30,6 +30,7 @@ type groups struct {
 	// Used by the round that runs.
 	recent recent
 	room   []storage.Small // where take puts together what has to be stored
+	bytes  []byte          // their contents
 	last   time.Time       // when it began
 }
 
@@ -41,7 +42,7 @@ type joined struct {
 }
 
 // join stores a batch with whatever else comes. Nobody uses the bytes when it has
-// returned, though slow peers may still be sent a copy. background runs a function on
+// returned. background runs a function on
 // a goroutine that the owner waits for.
 func (g *groups) join(ctx context.Context, blobs []storage.Small, background func(func())) error {
 	// What one caller got wrong must not be the others' failure.
@@ -87,6 +88,7 @@ func (g *groups) round(ctx context.Context, background func(func())) {
 	if err != nil {
 		g.recent.forget()
 	}
+	g.clear()
 	for _, j := range group {
 		j.done <- err
 	}
@@ -105,25 +107,38 @@ func (g *groups) take() (group []*joined, all []storage.Small) {
 	}
 	group, g.waiting = g.waiting[:n:n], g.waiting[n:]
 	g.running = n > 0
-	kept := g.recent.without(group, g.room[:0])
-	all = own(kept)
-	clear(kept)
-	g.room = kept
-	return group, all
+	g.room = g.recent.without(group, g.room[:0])
+	g.bytes = gather(g.room, g.bytes[:0])
+	return group, g.room
 }
 
-// own copies blobs and their bytes, those into one piece of memory.
-func own(blobs []storage.Small) []storage.Small {
+// clear gives up what the last round was about, and memory that was for once so large.
+func (g *groups) clear() {
+	clear(g.room)
+	if cap(g.bytes) > maxKeptFrame {
+		g.room, g.bytes = nil, nil
+	}
+}
+
+// gather copies the contents of blobs behind others, and has the blobs refer to them
+// there.
+func gather(blobs []storage.Small, bytes []byte) []byte {
 	size := 0
 	for i := range blobs {
 		size += len(blobs[i].Bytes)
 	}
-	bytes := make([]byte, 0, size)
-	owned := slices.Clone(blobs)
-	for i := range owned {
+	bytes = slices.Grow(bytes, size)
+	for i := range blobs {
 		start := len(bytes)
-		bytes = append(bytes, owned[i].Bytes...)
-		owned[i].Bytes = bytes[start:len(bytes):len(bytes)]
+		bytes = append(bytes, blobs[i].Bytes...)
+		blobs[i].Bytes = bytes[start:len(bytes):len(bytes)]
 	}
+	return bytes
+}
+
+// own copies blobs and their contents.
+func own(blobs []storage.Small) []storage.Small {
+	owned := slices.Clone(blobs)
+	gather(owned, nil)
 	return owned
 }

@@ -26,19 +26,19 @@ func isGrouped(blobs []storage.Small) bool {
 // cost every node is better spent on the next. Blobs of one group go to the same
 // peers, so that a peer has much of a group, or nothing. Where one fails, or
 // takes long, the next is asked.
-func (s *Store) spreadLean(ctx context.Context, area Area, have bool, blobs []storage.Small) error {
-	what := fmt.Sprintf("%d blobs", len(blobs))
+func (s *Store) spreadLean(ctx context.Context, area Area, have bool, parcel *Parcel) error {
+	what := fmt.Sprintf("%d blobs", parcel.count)
 	peers, err := s.peers()
 	if err != nil {
 		return fmt.Errorf("%s: %w: %w", what, ErrNoMajority, err)
 	}
-	inTurn := peers.inTurn(blobs[0].Group)
+	inTurn := peers.inTurn(parcel.group)
 	m := newMajority(&peers)
 	m.noteSelf(&peers, have)
 	answers := make(chan answerOf, len(inTurn))
 	joining := make(chan answerOf, len(peers.Joining)) // nobody waits for them
 	for _, p := range peers.Joining {
-		s.pushBatch(ctx, p, area, blobs, joining)
+		s.pushBatch(ctx, p, area, parcel, joining)
 	}
 	hedge := time.NewTicker(hedgeAfter)
 	defer hedge.Stop()
@@ -49,7 +49,7 @@ func (s *Store) spreadLean(ctx context.Context, area Area, have bool, blobs []st
 			return fmt.Errorf("%s: %w: %w", what, ErrNoMajority, errors.Join(failed...))
 		}
 		for ; asked < min(len(inTurn), need+len(failed)+late); asked++ {
-			s.pushBatch(ctx, inTurn[asked], area, blobs, answers)
+			s.pushBatch(ctx, inTurn[asked], area, parcel, answers)
 		}
 		select {
 		case a := <-answers:
@@ -87,12 +87,14 @@ func (p *Peers) inTurn(group uint64) []Peer {
 	return turned
 }
 
-// pushBatch sends blobs to a peer in the background.
-func (s *Store) pushBatch(ctx context.Context, p Peer, area Area, blobs []storage.Small, answers chan<- answerOf) {
+// pushBatch sends a parcel to a peer in the background.
+func (s *Store) pushBatch(ctx context.Context, p Peer, area Area, parcel *Parcel, answers chan<- answerOf) {
+	parcel.use()
 	s.pushes.Go(func() {
+		defer parcel.done()
 		// One that is slow, and not waited for, may still store them.
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), pushTimeout)
 		defer cancel()
-		answers <- answerOf{p, p.PutBatch(ctx, area, blobs)}
+		answers <- answerOf{p, p.PutBatch(ctx, area, parcel)}
 	})
 }

@@ -27,7 +27,7 @@ type slowPeer struct {
 
 func (p *slowPeer) Name() task.NodeID { return p.name }
 
-func (p *slowPeer) PutBatch(ctx context.Context, _ Area, _ []storage.Small) error {
+func (p *slowPeer) PutBatch(ctx context.Context, _ Area, _ *Parcel) error {
 	p.asked(p.name)
 	select {
 	case <-time.After(p.takes):

@@ -232,7 +232,7 @@ func TestStaleMembersAreRefused(t *testing.T) {
 	c.changes[1], c.changes[2] = 5, 5
 	c.changes[0] = 4
 	small := []storage.Small{{Digest: task.Sum([]byte("x")), Bytes: []byte("x")}}
-	if err := c.peerAs(1, 4).PutBatch(context.Background(), blobs.Outputs, small); !errors.Is(err, blobs.ErrMembersChanged) {
+	if err := c.peerAs(1, 4).PutBatch(context.Background(), blobs.Outputs, blobs.NewParcel(small)); !errors.Is(err, blobs.ErrMembersChanged) {
 		t.Errorf("a batch as of an earlier change: got %v, want ErrMembersChanged", err)
 	}
 	if err := c.peerAs(1, 4).Put(context.Background(), blobs.Outputs, small[0].Digest, 1, bytes.NewReader([]byte("x"))); !errors.Is(err, blobs.ErrMembersChanged) {

@@ -9,7 +9,6 @@ import (
 	"net/http"
 	"strconv"
 
-	"github.com/sheafgrid/sheaf/internal/wire"
 	"github.com/sheafgrid/sheaf/storage"
 	"github.com/sheafgrid/sheaf/task"
 )
@@ -44,12 +43,13 @@ func (p *remotePeer) Put(ctx context.Context, area Area, digest task.Digest, siz
 	return p.do(req)
 }
 
-func (p *remotePeer) PutBatch(ctx context.Context, area Area, blobs []storage.Small) error {
-	b := batch{Blobs: blobs}
-	req, err := p.request(ctx, http.MethodPost, string(area), bytes.NewReader(wire.SealValue(frameBatch, &b)))
+func (p *remotePeer) PutBatch(ctx context.Context, area Area, parcel *Parcel) error {
+	req, err := p.request(ctx, http.MethodPost, string(area), parcel.open())
 	if err != nil {
 		return err
 	}
+	req.ContentLength = parcel.size()
+	req.GetBody = func() (io.ReadCloser, error) { return parcel.open(), nil } // where the connection was closed
 	return p.do(req)
 }
 

@@ -91,13 +91,21 @@ func (s *Store) putGroup(ctx context.Context, area Area, blobs []storage.Small) 
 	if s.shared(area, 0) {
 		return s.local[area].PutBatch(ctx, blobs)
 	}
+	parcels := pack(blobs)
+	defer release(parcels)
 	// This node's disk and the peers' work at the same time.
 	spread := make(chan error, 1)
-	s.pushes.Go(func() { spread <- s.spreadBatch(ctx, area, true, blobs) })
+	for _, p := range parcels {
+		p.use()
+	}
+	s.pushes.Go(func() {
+		defer release(parcels)
+		spread <- s.spreadBatch(ctx, area, true, parcels)
+	})
 	err = s.local[area].PutBatch(ctx, blobs)
 	if errors.Is(err, storage.ErrNoSpace) {
 		// A full disk here is one node's: the others may be a majority.
-		if s.spreadBatch(ctx, area, false, blobs) == nil {
+		if s.spreadBatch(ctx, area, false, parcels) == nil {
 			return nil
 		}
 	}
@@ -107,24 +115,39 @@ func (s *Store) putGroup(ctx context.Context, area Area, blobs []storage.Small) 
 	return <-spread
 }
 
+func release(parcels []*Parcel) {
+	for _, p := range parcels {
+		p.done()
+	}
+}
+
 // spreadBatch puts blobs on so many peers that they, and this node if it has
 // them, are a majority.
-func (s *Store) spreadBatch(ctx context.Context, area Area, have bool, blobs []storage.Small) error {
-	for part := range parts(blobs) {
-		if isGrouped(part) {
-			if err := asMembersChange(ctx, func() error { return s.spreadLean(ctx, area, have, part) }); err != nil {
+func (s *Store) spreadBatch(ctx context.Context, area Area, have bool, parcels []*Parcel) error {
+	for _, parcel := range parcels {
+		if parcel.grouped {
+			if err := asMembersChange(ctx, func() error { return s.spreadLean(ctx, area, have, parcel) }); err != nil {
 				return err
 			}
 			continue
 		}
-		err := s.spread(ctx, fmt.Sprintf("%d blobs", len(part)), have, pushTimeout, func(ctx context.Context, p Peer) error {
-			return p.PutBatch(ctx, area, part)
+		parcel.use() // for ever: a slow peer takes it later
+		err := s.spread(ctx, fmt.Sprintf("%d blobs", parcel.count), have, pushTimeout, func(ctx context.Context, p Peer) error {
+			return p.PutBatch(ctx, area, parcel)
 		})
 		if err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// pack makes parcels of a batch. Its caller is their first user.
+func pack(blobs []storage.Small) (parcels []*Parcel) {
+	for part := range parts(blobs) {
+		parcels = append(parcels, NewParcel(part))
+	}
+	return parcels
 }
 
 // parts cuts a batch into pieces that a peer takes in one message.

@@ -48,7 +48,7 @@ type Peers struct {
 type Peer interface {
 	Name() task.NodeID
 	Put(ctx context.Context, area Area, digest task.Digest, size int64, r io.Reader) error
-	PutBatch(ctx context.Context, area Area, blobs []storage.Small) error
+	PutBatch(ctx context.Context, area Area, parcel *Parcel) error
 	// Keep asks for blobs to be kept for a while, and returns those that the
 	// peer does not have.
 	Keep(ctx context.Context, area Area, digests []task.Digest) (missing []task.Digest, err error)
