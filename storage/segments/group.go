@@ -41,12 +41,8 @@ func (s *Store) DropGroup(ctx context.Context, group uint64) error {
 	defer s.calls.Done()
 	err := s.inTurn(func() ([]*segment, error) {
 		s.mu.Lock()
-		if shelf := s.index.groups[group]; shelf != nil {
-			for number, c := range shelf.shares {
-				s.segment(number).loseMany(c)
-				s.index.count -= c.blobs
-			}
-			delete(s.index.groups, group)
+		for number, c := range s.index.drop(group) {
+			s.segment(number).loseMany(c)
 		}
 		s.mu.Unlock()
 		return s.takeSpent(false), nil

@@ -15,7 +15,14 @@ type index struct {
 	seed   maphash.Seed
 	groups map[uint64]*shelf
 	count  int64
+	spare  [][]entry // tables of groups that went, all free: the next groups are as large
 }
+
+// Spare tables are at most so many, and so large, in entries of 16 bytes.
+const (
+	maxSpare      = 8
+	maxSpareTable = 32 << 10
+)
 
 // shelf is the part of the index that is about one group. Blobs that stand
 // alone, in group 0, may be very many: their shelf is 256 tables, so that one
@@ -88,6 +95,8 @@ func (x *index) insert(group, key uint64, at location, size int64) {
 		s = &shelf{tables: make([]table, 1), shares: map[uint32]share{}}
 		if group == 0 {
 			s.tables = make([]table, 256)
+		} else if n := len(x.spare); n > 0 {
+			s.tables[0].entries, x.spare = x.spare[n-1], x.spare[:n-1]
 		}
 		x.groups[group] = s
 	}
@@ -128,6 +137,23 @@ func (x *index) remove(group, key uint64, at location, size int64) bool {
 		}
 	}
 	return ok
+}
+
+// drop forgets a group, and returns what it had in each segment.
+func (x *index) drop(group uint64) map[uint32]share {
+	s := x.groups[group]
+	if s == nil {
+		return nil
+	}
+	delete(x.groups, group)
+	for _, c := range s.shares {
+		x.count -= c.blobs
+	}
+	if entries := s.tables[0].entries; group != 0 && len(x.spare) < maxSpare && len(entries) <= maxSpareTable {
+		clear(entries)
+		x.spare = append(x.spare, entries)
+	}
+	return s.shares
 }
 
 // count keeps the books of what a group has in a segment.

@@ -7,6 +7,36 @@ import (
 	"testing"
 )
 
+// A group that comes after one that went has its table, and nothing else of it. What
+// is spare is little.
+func TestGroupsUseTablesAgain(t *testing.T) {
+	x := newIndex()
+	for group := uint64(1); group <= 3*maxSpare; group++ {
+		for i := range uint32(1000) {
+			x.insert(group, uint64(i)<<40|group, location{1 + i%3, i}, 10)
+		}
+	}
+	x.insert(100, 5, location{1, 5}, 10)
+	for group := uint64(1); group <= 3*maxSpare; group++ {
+		if shares := x.drop(group); shares[1] != (share{334, 3340}) || x.drop(group) != nil {
+			t.Fatalf("group %d had %v", group, shares)
+		}
+	}
+	if len(x.spare) != maxSpare || x.count != 1 {
+		t.Errorf("%d spare tables of %d, %d blobs of 1", len(x.spare), maxSpare, x.count)
+	}
+	x.insert(7, 5, location{2, 9}, 10)
+	if got := x.places(7); len(x.spare) != maxSpare-1 || !slices.Equal(got, []uint64{2<<32 | 9}) {
+		t.Errorf("the next group has %x and %d spare tables are left", got, len(x.spare))
+	}
+	for i := range uint32(maxSpareTable) {
+		x.insert(8, uint64(i)<<40, location{1, i}, 10)
+	}
+	if x.drop(8); len(x.spare) != maxSpare-2 {
+		t.Error("a large table was kept")
+	}
+}
+
 // The index says what a map would say, also where keys are equal or near.
 func TestIndexAgainstMap(t *testing.T) {
 	for _, c := range []struct {
