@@ -115,7 +115,7 @@ func (g *groups) take() (group []*joined, all []storage.Small) {
 // clear gives up what the last round was about, and memory that was for once so large.
 func (g *groups) clear() {
 	clear(g.room)
-	if cap(g.bytes) > maxKeptFrame {
+	if cap(g.bytes) > maxSpare {
 		g.room, g.bytes = nil, nil
 	}
 }

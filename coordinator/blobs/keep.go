@@ -86,7 +86,7 @@ func (s *Store) keep(ctx context.Context, area Area, want []task.Digest) error {
 			return err
 		}
 	}
-	return s.spread(ctx, fmt.Sprintf("%d blobs to keep", len(want)), true, pushTime(storage.MaxBlobSize), func(ctx context.Context, p Peer) error {
+	return s.spread(ctx, fmt.Sprintf("%d blobs to keep", len(want)), true, pushTime(storage.MaxBlobSize), nil, func(ctx context.Context, p Peer) error {
 		asking, cancel := context.WithTimeout(ctx, pushTimeout)
 		missing, err := p.Keep(asking, area, want)
 		cancel()

@@ -80,9 +80,9 @@ const (
 
 // spread pushes to all peers and returns once they, and this node if it has it,
 // are a majority. Where the members change meanwhile, it begins again. No push takes
-// longer than limit.
-func (s *Store) spread(ctx context.Context, what string, have bool, limit time.Duration, push func(context.Context, Peer) error) error {
-	return asMembersChange(ctx, func() error { return s.spreadOnce(ctx, what, have, limit, push) })
+// longer than limit; each uses the memory that it is about, if that is lent.
+func (s *Store) spread(ctx context.Context, what string, have bool, limit time.Duration, about *lent, push func(context.Context, Peer) error) error {
+	return asMembersChange(ctx, func() error { return s.spreadOnce(ctx, what, have, limit, about, push) })
 }
 
 // asMembersChange does something again while the members change under it.
@@ -100,12 +100,12 @@ func asMembersChange(ctx context.Context, do func() error) error {
 	}
 }
 
-func (s *Store) spreadOnce(ctx context.Context, what string, have bool, limit time.Duration, push func(context.Context, Peer) error) error {
+func (s *Store) spreadOnce(ctx context.Context, what string, have bool, limit time.Duration, about *lent, push func(context.Context, Peer) error) error {
 	peers, err := s.peers()
 	if err != nil {
 		return fmt.Errorf("%s: %w: %w", what, ErrNoMajority, err)
 	}
-	answers := s.pushAll(ctx, &peers, limit, push)
+	answers := s.pushAll(ctx, &peers, limit, about, push)
 	m := newMajority(&peers)
 	m.noteSelf(&peers, have)
 	var failed []error
@@ -135,17 +135,24 @@ type answerOf struct {
 // pushAll sends to all peers at the same time. A slow peer is not left without
 // the blob because a fast one made the majority. One that joins gets it, too,
 // and is not waited for: what fails there it copies later.
-func (s *Store) pushAll(ctx context.Context, peers *Peers, limit time.Duration, push func(context.Context, Peer) error) <-chan answerOf {
+func (s *Store) pushAll(ctx context.Context, peers *Peers, limit time.Duration, about *lent, push func(context.Context, Peer) error) <-chan answerOf {
 	answers := make(chan answerOf, len(peers.Voters))
+	if about == nil {
+		about = new(lent) // never used again
+		about.use()
+	}
 	send := func(p Peer) error {
+		defer about.done()
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), limit)
 		defer cancel()
 		return push(ctx, p)
 	}
 	for _, p := range peers.Voters {
+		about.use()
 		s.pushes.Go(func() { answers <- answerOf{p, send(p)} })
 	}
 	for _, p := range peers.Joining {
+		about.use()
 		s.pushes.Go(func() {
 			if err := send(p); err != nil {
 				s.log.Debug("a member that joins did not take a blob; it copies it later", "node", p.Name(), "error", err)

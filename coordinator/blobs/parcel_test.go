@@ -46,8 +46,8 @@ func TestParcelIsNotUsedAgainTooSoon(t *testing.T) {
 	if err != nil || opened(t, got) != "first" {
 		t.Errorf("%q, %v", got, err)
 	}
-	if err := slow.Close(); err != nil || p.frame != nil {
-		t.Errorf("after the last use: %v, memory %v", err, p.frame)
+	if err := slow.Close(); err != nil || p.bytes != nil {
+		t.Errorf("after the last use: %v, memory %v", err, p.bytes)
 	}
 	if n, err := gone.Read(make([]byte, 1)); n != 0 || !errors.Is(err, os.ErrClosed) {
 		t.Errorf("read %d bytes of what was closed: %v", n, err)

@@ -38,6 +38,7 @@ func (p *remotePeer) Put(ctx context.Context, area Area, digest task.Digest, siz
 	}
 	req.ContentLength = size
 	if size == 0 {
+		_ = req.Body.Close()
 		req.Body = http.NoBody
 	}
 	return p.do(req)
@@ -48,8 +49,6 @@ func (p *remotePeer) PutBatch(ctx context.Context, area Area, parcel *Parcel) er
 	if err != nil {
 		return err
 	}
-	req.ContentLength = parcel.size()
-	req.GetBody = func() (io.ReadCloser, error) { return parcel.open(), nil } // where the connection was closed
 	return p.do(req)
 }
 
@@ -72,6 +71,10 @@ func (p *remotePeer) request(ctx context.Context, method, path string, body io.R
 	req, err := http.NewRequestWithContext(ctx, method, p.url+pathPrefix+path, body)
 	if err != nil {
 		return nil, err
+	}
+	if lent, ok := body.(*lentReader); ok {
+		req.ContentLength = lent.lent.size()
+		req.GetBody = func() (io.ReadCloser, error) { return lent.lent.open(), nil } // where a connection was closed
 	}
 	req.Header.Set(headerMembers, p.changes)
 	stamp(req)

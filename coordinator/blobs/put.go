@@ -1,12 +1,12 @@
 package blobs
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"io"
 	"iter"
+	"slices"
 	"time"
 
 	"github.com/sheafgrid/sheaf/storage"
@@ -48,7 +48,7 @@ func (s *Store) Put(ctx context.Context, area Area, digest task.Digest, size int
 	if err := s.local[area].Put(ctx, digest, size, r); err != nil {
 		return err
 	}
-	return s.spread(ctx, digest.Short(), true, pushTime(size), func(ctx context.Context, p Peer) error {
+	return s.spread(ctx, digest.Short(), true, pushTime(size), nil, func(ctx context.Context, p Peer) error {
 		b, err := s.local[area].Open(ctx, digest)
 		if err != nil {
 			return err
@@ -63,14 +63,16 @@ func (s *Store) Put(ctx context.Context, area Area, digest task.Digest, size int
 func (s *Store) putSmall(ctx context.Context, area Area, digest task.Digest, size int64, r io.Reader) error {
 	s.inMemory.Add(size)
 	defer s.inMemory.Add(-size)
-	body := bytes.NewBuffer(make([]byte, 0, size))
+	body := borrow()
+	defer body.done()
+	*body.bytes = slices.Grow(*body.bytes, int(size))
 	if err := s.local[area].Put(ctx, digest, size, io.TeeReader(r, body)); err != nil {
 		return err
 	}
-	return s.spread(ctx, digest.Short(), true, pushTime(size), func(ctx context.Context, p Peer) error {
+	return s.spread(ctx, digest.Short(), true, pushTime(size), body, func(ctx context.Context, p Peer) error {
 		s.inMemory.Add(size)
 		defer s.inMemory.Add(-size)
-		return p.Put(ctx, area, digest, size, bytes.NewReader(body.Bytes()))
+		return p.Put(ctx, area, digest, size, body.open())
 	})
 }
 
@@ -131,8 +133,7 @@ func (s *Store) spreadBatch(ctx context.Context, area Area, have bool, parcels [
 			}
 			continue
 		}
-		parcel.use() // for ever: a slow peer takes it later
-		err := s.spread(ctx, fmt.Sprintf("%d blobs", parcel.count), have, pushTimeout, func(ctx context.Context, p Peer) error {
+		err := s.spread(ctx, fmt.Sprintf("%d blobs", parcel.count), have, pushTimeout, parcel.lent, func(ctx context.Context, p Peer) error {
 			return p.PutBatch(ctx, area, parcel)
 		})
 		if err != nil {

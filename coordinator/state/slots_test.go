@@ -110,7 +110,44 @@ func TestFrozenKeepsDroppedSlots(t *testing.T) {
 	for range 2 * pageSize {
 		s.newAttempt(Attempt{State: AttemptReported, Stage: 2, Host: 2})
 	}
-	if after := frozen.Digest(); after != before {
-		t.Errorf("the frozen state's digest was %s and is %s", before.Short(), after.Short())
+	if after := frozen.Digest(); after != before || len(s.attempts.spare) > 0 {
+		t.Errorf("the frozen state's digest was %s and is %s, %d pages of it are to be used again", before.Short(), after.Short(), len(s.attempts.spare))
+	}
+}
+
+// A page that goes is used again, empty, whether or not there was a frozen copy of it
+// once.
+func TestDroppedSlotsAreUsedAgain(t *testing.T) {
+	s := New()
+	for range 3 * pageSize {
+		s.newAttempt(Attempt{State: AttemptReported, Stage: 1, Host: 1})
+	}
+	s.Freeze().Release()
+	went := s.attempts.pages[1]
+	for i := uint64(1); i < 3*pageSize; i++ {
+		s.freeSlot(i)
+	}
+	if n := len(s.attempts.spare); n == 0 || n > 2 {
+		t.Fatalf("%d pages are to be used again", n)
+	}
+	later := s.Freeze()
+	defer later.Release()
+	before := later.Digest()
+	again := false
+	for range 2 * pageSize {
+		slot := s.newAttempt(Attempt{State: AttemptReported, Stage: 2, Host: 2})
+		p := s.attempts.pages[uint64(slot)/pageSize-s.attempts.base]
+		again = again || p == went
+		for i := uint64(slot)%pageSize + 1; p == went && i < pageSize; i++ {
+			if r := p.records[i]; r.Stage == 1 {
+				t.Fatalf("slot %d has something of an attempt that went: %+v", i, r)
+			}
+		}
+	}
+	if !again {
+		t.Error("no page was used again")
+	}
+	if after := later.Digest(); after != before {
+		t.Errorf("a frozen state's digest was %s and is %s", before.Short(), after.Short())
 	}
 }

@@ -63,6 +63,7 @@ func (s *State) shareTables() {
 	s.projects.share, s.apps.share, s.versions.share = &s.share, &s.share, &s.share
 	s.jobs.share, s.stages.share, s.attempts.share, s.sessions.share = &s.share, &s.share, &s.share, &s.share
 	s.overflow.share = &s.share
+	s.attempts.recycles = true
 	for _, t := range s.tasks {
 		if t != nil {
 			t.tasks.share, t.chunks.share = &s.share, &s.share

@@ -14,7 +14,14 @@ type Table[T any] struct {
 	base   uint64     // how many pages, all dropped, come before
 	length uint64
 	share  *sharing
+
+	recycles bool       // a table of which pages come and go all the time
+	spare    []*page[T] // empty ones, which nobody else has
 }
+
+// maxSpare bounds the pages that a table keeps to be used again: as many as the
+// attempts of a chunk or two take.
+const maxSpare = 64
 
 type page[T any] struct {
 	generation uint64
@@ -57,7 +64,7 @@ func (t *Table[T]) Edit(i uint64) *T {
 func (t *Table[T]) Append(v T) uint64 {
 	i := t.length
 	if i%pageSize == 0 {
-		t.pages = append(t.pages, &page[T]{generation: t.share.generation})
+		t.pages = append(t.pages, t.newPage())
 	}
 	t.length++
 	*t.Edit(i) = v
@@ -68,6 +75,7 @@ func (t *Table[T]) Append(v T) uint64 {
 // behind the last of one, or the table's length.
 func (t *Table[T]) drop(from, to uint64) {
 	for p := max(from/pageSize, t.base); p*pageSize < to; p++ {
+		t.keep(t.pages[p-t.base])
 		t.pages[p-t.base] = nil
 	}
 	for len(t.pages) > 0 && t.pages[0] == nil {
@@ -76,17 +84,39 @@ func (t *Table[T]) drop(from, to uint64) {
 	}
 }
 
+// keep empties a page that is dropped for the next one that is made, unless a frozen
+// copy may have it, too.
+func (t *Table[T]) keep(p *page[T]) {
+	if p == nil || !t.recycles || len(t.spare) == maxSpare || p.generation != t.share.generation && t.share.frozen.Load() > 0 {
+		return
+	}
+	clear(p.records[:])
+	t.spare = append(t.spare, p)
+}
+
+// newPage is a page of empty records.
+func (t *Table[T]) newPage() *page[T] {
+	n := len(t.spare)
+	if n == 0 {
+		return &page[T]{generation: t.share.generation}
+	}
+	p := t.spare[n-1]
+	t.spare[n-1], t.spare = nil, t.spare[:n-1]
+	p.generation = t.share.generation
+	return p
+}
+
 // addPage makes the table longer, by a page of empty records. Its length is at
 // the end of a page.
 func (t *Table[T]) addPage() {
-	t.pages = append(t.pages, &page[T]{generation: t.share.generation})
+	t.pages = append(t.pages, t.newPage())
 	t.length += pageSize
 }
 
 // refill makes the page of record i again, if it was dropped.
 func (t *Table[T]) refill(i uint64) {
 	if p := i/pageSize - t.base; t.pages[p] == nil {
-		t.pages[p] = &page[T]{generation: t.share.generation}
+		t.pages[p] = t.newPage()
 	}
 }
 
