@@ -71,8 +71,11 @@ const magic = "sheaf 1\n"
 const missing = 0xff
 
 // Encode is the sheaf's one canonical form.
-func (s *Sheaf) Encode() []byte {
-	b := make([]byte, 0, len(magic)+64+32*len(s.Hosts)+64*len(s.Tasks))
+func (s *Sheaf) Encode() []byte { return s.Append(nil) }
+
+// Append appends what Encode returns.
+func (s *Sheaf) Append(b []byte) []byte {
+	b = slices.Grow(b, len(magic)+64+32*len(s.Hosts)+64*len(s.Tasks))
 	b = append(b, magic...)
 	b = append(b, s.Job[:]...)
 	b = append(b, s.Level)

@@ -55,7 +55,7 @@ func (a *Archive) Chunk(ctx context.Context, stage task.StageID, chunk uint64) (
 	var all *sheaves.Sheaf // first what has records
 	a.node.View(func(s *state.State) {
 		s.SealedParts(stage, chunk, chunk+1, func(p state.Part) { sealed = append(sealed, p) })
-		all = s.Recorded(stage, chunk)
+		all = s.Recorded(stage, chunk, new(state.SheafRoom))
 	})
 	if len(sealed) == 2 {
 		return a.whole(ctx, &sealed[0], &sealed[1])

@@ -2,6 +2,7 @@ package state
 
 import (
 	"math"
+	"slices"
 
 	"github.com/sheafgrid/sheaf/sheaves"
 	"github.com/sheafgrid/sheaf/task"
@@ -16,43 +17,68 @@ var ends = [...]sheaves.End{
 // Collect gathers what a sheaf keeps of what is to be sealed next of a chunk, and
 // says whether that are its late tasks. The sheaf is nil where nothing is released
 // that is not sealed.
-func (s *State) Collect(stage task.StageID, chunk uint64) (kept *sheaves.Sheaf, late bool) {
+func (s *State) Collect(stage task.StageID, chunk uint64, room *SheafRoom) (kept *sheaves.Sheaf, late bool) {
 	if !s.hasChunk(stage, chunk) {
 		return nil, false
 	}
 	o := s.overflowed(stage, chunk)
 	if o != nil && !o.Sealed {
-		return s.gather(stage, chunk, func(i uint64) bool { return !o.isLate(i) }), false
+		return s.gather(stage, chunk, room, func(i uint64) bool { return !o.isLate(i) }), false
 	}
-	return s.Recorded(stage, chunk), o != nil
+	return s.Recorded(stage, chunk, room), o != nil
+}
+
+// SheafRoom is memory for a sheaf. The one that was gathered into it before is gone
+// when the next one is.
+type SheafRoom struct {
+	sheaf  sheaves.Sheaf
+	places map[task.HostID]int // in the sheaf's list of hosts
+	// Those of all tasks behind each other, so that they are not thousands of
+	// allocations.
+	attempts []sheaves.Attempt
+}
+
+// keptAttempts bounds the attempts that room is kept for: few chunks have more.
+const keptAttempts = 8 * ChunkTasks
+
+// begin makes room for a sheaf of n tasks.
+func (r *SheafRoom) begin(n int) {
+	if cap(r.attempts) > keptAttempts {
+		*r = SheafRoom{}
+	}
+	if r.places == nil {
+		r.places = map[task.HostID]int{}
+	}
+	clear(r.places)
+	r.sheaf = sheaves.Sheaf{Hosts: slices.Grow(r.sheaf.Hosts[:0], 1), Tasks: slices.Grow(r.sheaf.Tasks[:0], n)}
+	r.attempts = slices.Grow(r.attempts[:0], 2*n)
 }
 
 // Recorded is what there is of a chunk's tasks that are released and still have
 // records, as a sheaf has it; nil if there is none.
-func (s *State) Recorded(stage task.StageID, chunk uint64) *sheaves.Sheaf {
+func (s *State) Recorded(stage task.StageID, chunk uint64, room *SheafRoom) *sheaves.Sheaf {
 	k, ok := s.Chunk(stage, chunk)
 	if !ok || k.Sealed {
 		return nil
 	}
 	switch o := s.overflowed(stage, chunk); {
 	case k.Released && (o == nil || !o.Sealed):
-		return s.gather(stage, chunk, func(uint64) bool { return true })
+		return s.gather(stage, chunk, room, func(uint64) bool { return true })
 	case k.Released:
-		return s.gather(stage, chunk, o.isLate)
+		return s.gather(stage, chunk, room, o.isLate)
 	case o != nil && !o.Sealed:
-		return s.gather(stage, chunk, func(i uint64) bool { return !o.isLate(i) })
+		return s.gather(stage, chunk, room, func(i uint64) bool { return !o.isLate(i) })
 	}
 	return nil
 }
 
 // gather is the sheaf of some tasks of a chunk.
-func (s *State) gather(stage task.StageID, chunk uint64, among func(i uint64) bool) *sheaves.Sheaf {
+func (s *State) gather(stage task.StageID, chunk uint64, room *SheafRoom, among func(i uint64) bool) *sheaves.Sheaf {
 	st := s.stages.At(uint64(stage))
-	g := gathering{state: s, places: map[task.HostID]int{}}
-	g.sheaf = &sheaves.Sheaf{Job: s.jobs.At(uint64(st.Job)).ID, Level: st.Level, First: chunk * ChunkTasks, Hosts: []task.Key{}}
 	n := chunkSize(st.Count, chunk)
-	g.sheaf.Tasks = make([]sheaves.Task, 0, n)
-	g.attempts = make([]sheaves.Attempt, 0, 2*n)
+	room.begin(int(n))
+	g := gathering{state: s, SheafRoom: room}
+	g.sheaf.Job, g.sheaf.Level, g.sheaf.First = s.jobs.At(uint64(st.Job)).ID, st.Level, chunk*ChunkTasks
 	for i := g.sheaf.First; i < g.sheaf.First+n; i++ {
 		t := sheaves.Task{Missing: true}
 		if among(i) {
@@ -60,17 +86,13 @@ func (s *State) gather(stage task.StageID, chunk uint64, among func(i uint64) bo
 		}
 		g.sheaf.Tasks = append(g.sheaf.Tasks, t)
 	}
-	return g.sheaf
+	return &g.sheaf
 }
 
 // gathering is a sheaf that is being gathered.
 type gathering struct {
-	state  *State
-	sheaf  *sheaves.Sheaf
-	places map[task.HostID]int // in the sheaf's list of hosts
-	// Those of all tasks behind each other, so that they are not thousands of
-	// allocations.
-	attempts []sheaves.Attempt
+	state *State
+	*SheafRoom
 }
 
 func (g *gathering) task(t *Task) sheaves.Task {

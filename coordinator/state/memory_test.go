@@ -134,6 +134,6 @@ func (l *live) finish(chunk uint64) {
 	}
 	l.do(j)
 	l.do(&state.Release{Stage: 1, Chunk: chunk})
-	kept, _ := l.s.Collect(1, chunk)
+	kept, _ := l.s.Collect(1, chunk, new(state.SheafRoom))
 	l.do(&state.Seal{Stage: 1, Chunk: chunk, Sheaf: kept.Digest()})
 }

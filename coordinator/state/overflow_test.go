@@ -76,7 +76,7 @@ func (s *straggling) judgeAll() {
 
 // seal seals what is due of a chunk, and keeps the sheaf.
 func (s *straggling) seal(chunk uint64) {
-	kept, late := s.s.Collect(s.stage, chunk)
+	kept, late := s.s.Collect(s.stage, chunk, new(state.SheafRoom))
 	s.sheafs = append(s.sheafs, kept)
 	s.apply(&state.Seal{Stage: s.stage, Chunk: chunk, Sheaf: kept.Digest(), Late: late})
 }

@@ -19,6 +19,7 @@ type world struct {
 	now     task.Millis
 	numbers map[task.Key]uint64
 	log     [][]byte
+	room    state.SheafRoom
 }
 
 var (
@@ -154,7 +155,7 @@ func (w *world) lead() {
 // sealing is what the leader proposes to seal of a chunk.
 func (w *world) sealing(stage task.StageID, chunk uint64) *state.Seal {
 	c := &state.Seal{Stage: stage, Chunk: chunk}
-	kept, late := w.s.Collect(stage, chunk)
+	kept, late := w.s.Collect(stage, chunk, &w.room)
 	c.Late = late
 	if kept != nil {
 		c.Sheaf, c.Pack = kept.Digest(), task.Sum([]byte("pack"))

@@ -117,7 +117,7 @@ func (b *Bench) sweep() (sealed uint64, err error) {
 		}
 	}
 	for stage, chunk, ok := b.state.NextSealable(0, 0); ok; stage, chunk, ok = b.state.NextSealable(0, 0) {
-		sheaf, late := b.state.Collect(stage, chunk)
+		sheaf, late := b.state.Collect(stage, chunk, new(state.SheafRoom))
 		if _, err := b.apply(&state.Seal{Stage: stage, Chunk: chunk, Sheaf: sheaf.Digest(), Late: late}); err != nil {
 			return 0, err
 		}

@@ -24,6 +24,8 @@ type sealing struct {
 
 	rests   rests
 	packing packing
+	room    state.SheafRoom
+	encoded []byte // the last sheaf
 }
 
 func newSealing(s *Sweeper) *sealing {
@@ -44,7 +46,7 @@ func (s *sealing) seal(ctx context.Context) (bool, error) {
 			c.Stage, c.Chunk, found = st.NextSealable(0, 0)
 		}
 		if found {
-			kept, c.Late = st.Collect(c.Stage, c.Chunk)
+			kept, c.Late = st.Collect(c.Stage, c.Chunk, &s.room)
 			stage, chunk, more := st.NextSealable(c.Stage, c.Chunk+1)
 			if !more {
 				stage, chunk, more = st.NextSealable(0, 0)
@@ -70,7 +72,8 @@ func (s *sealing) keep(ctx context.Context, c *state.Seal, kept *sheaves.Sheaf) 
 	if err := s.rests.rest(ctx); err != nil {
 		return err
 	}
-	sheaf := kept.Encode()
+	sheaf := kept.Append(s.encoded[:0])
+	s.encoded = nil // until nobody reads it any more, as a bucket's client may after an error
 	if err := s.rests.rest(ctx); err != nil {
 		return err
 	}
@@ -87,5 +90,9 @@ func (s *sealing) keep(ctx context.Context, c *state.Seal, kept *sheaves.Sheaf) 
 		c.Pack, err = s.packing.pack(ctx, c.Stage, c.Chunk, kept)
 		return err
 	})
-	return g.Wait()
+	err := g.Wait()
+	if err == nil && cap(sheaf) <= keptRoom {
+		s.encoded = sheaf
+	}
+	return err
 }
