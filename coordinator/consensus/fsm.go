@@ -19,6 +19,8 @@ type fsm struct {
 	fatal    *diskwatch.Watch
 	measures *Measures
 
+	room state.CommandRoom // of the batch that is being applied
+
 	mu      sync.RWMutex
 	state   *state.State
 	index   uint64 // of the last entry applied; 0 after a restore, whose index raft knows
@@ -47,10 +49,11 @@ func (f *fsm) Apply(l *raft.Log) any {
 func (f *fsm) ApplyBatch(logs []*raft.Log) []any {
 	out := make([]any, len(logs))
 	began := time.Now()
+	f.room.Clear()
 	entries := make([]decoded, len(logs)) // before the lock: readers need not wait for that
 	for i, l := range logs {
 		if l.Type == raft.LogCommand {
-			entries[i] = decode(l)
+			entries[i] = decode(l, &f.room)
 		}
 	}
 	f.mu.Lock()
@@ -72,8 +75,8 @@ type decoded struct {
 	err      error
 }
 
-func decode(l *raft.Log) (e decoded) {
-	if e.now, e.commands, e.err = state.DecodeEntry(l.Data); e.err != nil {
+func decode(l *raft.Log, room *state.CommandRoom) (e decoded) {
+	if e.now, e.commands, e.err = room.DecodeEntry(l.Data); e.err != nil {
 		e.err = fmt.Errorf("entry %d of the log: %w", l.Index, e.err)
 	}
 	return e

@@ -44,6 +44,12 @@ func (s *State) exchange(c *Exchange) Answer {
 		h.Facts = *c.Facts
 	}
 	var answer Answer
+	if n := len(c.Reports); n > 0 {
+		answer.Acks = make([]byte, 0, n)
+	}
+	if n := len(c.Assign); n > 0 {
+		answer.Attempts = make([]task.AttemptID, 0, n)
+	}
 	for _, r := range c.Reports {
 		answer.Acks = append(answer.Acks, byte(s.report(id, r)))
 	}

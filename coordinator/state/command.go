@@ -1,8 +1,6 @@
 package state
 
 import (
-	"fmt"
-
 	"github.com/sheafgrid/sheaf/internal/wire"
 	"github.com/sheafgrid/sheaf/protocol"
 	"github.com/sheafgrid/sheaf/task"
@@ -298,38 +296,3 @@ func AppendCommand(b []byte, c Command) []byte { return wire.AppendSealed(b, c.k
 
 // EncodeEntry is an entry as the log holds it.
 func EncodeEntry(e Entry) []byte { return wire.SealValue(frameEntry, (*entryBytes)(&e)) }
-
-// DecodeEntry reads a log entry. An error means that this node must stop: the
-// log is damaged, or written by a newer program (R4).
-func DecodeEntry(b []byte) (now task.Millis, commands []Command, err error) {
-	kind, payload, err := wire.Open(b, MaxEntry)
-	if err != nil {
-		return 0, nil, fmt.Errorf("log entry: %w", err)
-	}
-	if kind != frameEntry {
-		return 0, nil, fmt.Errorf("log entry: frame of kind %d: %w", kind, wire.ErrMalformed)
-	}
-	var e entryBytes
-	if err := wire.Unmarshal(payload, &e, wire.Shared); err != nil {
-		return 0, nil, fmt.Errorf("log entry: %w", err)
-	}
-	commands = make([]Command, 0, len(e.Commands))
-	for i, b := range e.Commands {
-		kind, payload, err := wire.Open(b, MaxEntry)
-		if err != nil {
-			return 0, nil, fmt.Errorf("log entry: command %d: %w", i, err)
-		}
-		c := newCommand(kind)
-		if c == nil {
-			return 0, nil, fmt.Errorf("log entry: command %d is of kind %d, which this program does not know: %w", i, kind, ErrNewer)
-		}
-		if err := wire.Unmarshal(payload, c); err != nil {
-			return 0, nil, fmt.Errorf("log entry: command %d: %w", i, err)
-		}
-		if err := known(c); err != nil {
-			return 0, nil, fmt.Errorf("log entry: command %d: %w", i, err)
-		}
-		commands = append(commands, c)
-	}
-	return e.Now, commands, nil
-}

@@ -23,8 +23,10 @@ func BenchmarkDecodeEntry(b *testing.B) {
 	encoded := state.EncodeEntry(e)
 	b.SetBytes(int64(len(encoded)))
 	b.ReportAllocs()
+	var room state.CommandRoom
 	for b.Loop() {
-		if _, _, err := state.DecodeEntry(encoded); err != nil {
+		room.Clear()
+		if _, _, err := room.DecodeEntry(encoded); err != nil {
 			b.Fatal(err)
 		}
 	}
