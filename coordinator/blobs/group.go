@@ -88,7 +88,7 @@ func (g *groups) round(ctx context.Context, background func(func())) {
 	if err != nil {
 		g.recent.forget()
 	}
-	g.clear()
+	g.clear(err)
 	for _, j := range group {
 		j.done <- err
 	}
@@ -112,10 +112,11 @@ func (g *groups) take() (group []*joined, all []storage.Small) {
 	return group, g.room
 }
 
-// clear gives up what the last round was about, and memory that was for once so large.
-func (g *groups) clear() {
+// clear gives up what the last round was about, and memory that was for once so large,
+// or that a bucket's client may still be reading after an error.
+func (g *groups) clear(err error) {
 	clear(g.room)
-	if cap(g.bytes) > maxSpare {
+	if err != nil || cap(g.bytes) > maxSpare {
 		g.room, g.bytes = nil, nil
 	}
 }

@@ -1,7 +1,6 @@
 package blobs
 
 import (
-	"bytes"
 	"errors"
 	"fmt"
 	"io"
@@ -91,12 +90,12 @@ func (s *Store) serveBatch(w http.ResponseWriter, r *http.Request) {
 	if !ok {
 		return
 	}
-	body := bytes.NewBuffer(make([]byte, 0, min(max(r.ContentLength, 0), maxBatch)+bytes.MinRead))
-	if _, err := body.ReadFrom(io.LimitReader(r.Body, maxBatch+1)); err != nil {
+	body := borrow()
+	if err := body.readFrom(r.Body, r.ContentLength, maxBatch+1); err != nil {
 		http.Error(w, err.Error(), http.StatusBadRequest)
 		return
 	}
-	kind, payload, err := wire.Open(body.Bytes(), maxBatch)
+	kind, payload, err := wire.Open(*body.bytes, maxBatch)
 	var b batch
 	if err == nil && kind == frameBatch {
 		err = wire.UnmarshalLax(payload, &b, wire.Shared)
@@ -105,7 +104,11 @@ func (s *Store) serveBatch(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, fmt.Sprintf("not a batch of blobs: %v", err), http.StatusBadRequest)
 		return
 	}
-	answer(w, local.PutBatch(r.Context(), b.Blobs))
+	err = local.PutBatch(r.Context(), b.Blobs)
+	if err == nil { // else somebody may still read it
+		body.done()
+	}
+	answer(w, err)
 }
 
 func (s *Store) serveGet(w http.ResponseWriter, r *http.Request) {

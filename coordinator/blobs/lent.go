@@ -1,8 +1,10 @@
 package blobs
 
 import (
+	"bytes"
 	"io"
 	"os"
+	"slices"
 	"sync"
 	"sync/atomic"
 )
@@ -48,6 +50,14 @@ func (m *lent) Write(b []byte) (int, error) {
 	return len(b), nil
 }
 
+// readFrom appends what r says, up to limit bytes, which probably are size.
+func (m *lent) readFrom(r io.Reader, size, limit int64) error {
+	b := bytes.NewBuffer(slices.Grow(*m.bytes, int(min(max(size, 0), limit))+bytes.MinRead))
+	_, err := b.ReadFrom(io.LimitReader(r, limit))
+	*m.bytes = b.Bytes()
+	return err
+}
+
 func (m *lent) size() int64 { return int64(len(*m.bytes)) }
 
 // open returns a reader, which uses the memory until it is closed. It is called by a
@@ -80,6 +90,22 @@ func (r *lentReader) Read(b []byte) (int, error) {
 	n := copy(b, r.rest)
 	r.rest = r.rest[n:]
 	return n, nil
+}
+
+// WriteTo writes what is left. Whoever closes meanwhile need not wait.
+func (r *lentReader) WriteTo(w io.Writer) (int64, error) {
+	r.mu.Lock()
+	if r.closed {
+		r.mu.Unlock()
+		return 0, os.ErrClosed
+	}
+	rest := r.rest
+	r.rest = nil
+	r.lent.use()
+	r.mu.Unlock()
+	defer r.lent.done()
+	n, err := w.Write(rest)
+	return int64(n), err
 }
 
 // Close ends the use of the memory.

@@ -49,6 +49,9 @@ func TestParcelIsNotUsedAgainTooSoon(t *testing.T) {
 	if err := slow.Close(); err != nil || p.bytes != nil {
 		t.Errorf("after the last use: %v, memory %v", err, p.bytes)
 	}
+	if n, err := gone.WriteTo(io.Discard); n != 0 || !errors.Is(err, os.ErrClosed) {
+		t.Errorf("wrote %d bytes of what was closed: %v", n, err)
+	}
 	if n, err := gone.Read(make([]byte, 1)); n != 0 || !errors.Is(err, os.ErrClosed) {
 		t.Errorf("read %d bytes of what was closed: %v", n, err)
 	}

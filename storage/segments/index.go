@@ -20,8 +20,8 @@ type index struct {
 
 // Spare tables are at most so many, and so large, in entries of 16 bytes.
 const (
-	maxSpare      = 8
-	maxSpareTable = 32 << 10
+	maxSpare      = 64
+	maxSpareTable = 4 << 10
 )
 
 // shelf is the part of the index that is about one group. Blobs that stand

@@ -16,7 +16,7 @@ func TestGroupsUseTablesAgain(t *testing.T) {
 			x.insert(group, uint64(i)<<40|group, location{1 + i%3, i}, 10)
 		}
 	}
-	x.insert(100, 5, location{1, 5}, 10)
+	x.insert(1000, 5, location{1, 5}, 10)
 	for group := uint64(1); group <= 3*maxSpare; group++ {
 		if shares := x.drop(group); shares[1] != (share{334, 3340}) || x.drop(group) != nil {
 			t.Fatalf("group %d had %v", group, shares)
