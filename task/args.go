@@ -65,6 +65,10 @@ func expandArgs(args []string, value func(b []byte, name string) []byte) []strin
 	out := make([]string, len(args))
 	var room [64]byte
 	for i, a := range args {
+		if !strings.ContainsAny(a, "{}") {
+			out[i] = a
+			continue
+		}
 		b := room[:0]
 		walkArg(a, func(literal string) { b = append(b, literal...) }, func(name string, _ bool) { b = value(b, name) })
 		out[i] = string(b)

@@ -105,9 +105,7 @@ func (s *Store) serveBatch(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	err = local.PutBatch(r.Context(), b.Blobs)
-	if err == nil { // else somebody may still read it
-		body.done()
-	}
+	body.done(err)
 	answer(w, err)
 }
 

@@ -91,10 +91,11 @@ func (p *Peers) inTurn(group uint64) []Peer {
 func (s *Store) pushBatch(ctx context.Context, p Peer, area Area, parcel *Parcel, answers chan<- answerOf) {
 	parcel.use()
 	s.pushes.Go(func() {
-		defer parcel.done()
 		// One that is slow, and not waited for, may still store them.
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), pushTimeout)
 		defer cancel()
-		answers <- answerOf{p, p.PutBatch(ctx, area, parcel)}
+		err := p.PutBatch(ctx, area, parcel)
+		parcel.done(err)
+		answers <- answerOf{p, err}
 	})
 }

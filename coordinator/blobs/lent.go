@@ -3,15 +3,17 @@ package blobs
 import (
 	"bytes"
 	"io"
-	"os"
 	"slices"
 	"sync"
 	"sync/atomic"
 )
 
-// lent is memory that several read from until the last of them is done with it; then
-// it is used again for something else. What somebody forgets to call done for is left
-// to the garbage collector.
+// lent is memory that several use until the last of them is done with it; then it is
+// used again for something else.
+//
+// Who fails with it never says that he is done: an HTTP client may go on reading what
+// it failed to send. The memory is left to the garbage collector then. A peer that
+// took all has been sent all.
 type lent struct {
 	bytes *[]byte
 	users atomic.Int64
@@ -34,8 +36,9 @@ func borrow() *lent {
 // use is called by a user for another one, who calls done.
 func (m *lent) use() { m.users.Add(1) }
 
-func (m *lent) done() {
-	if m.users.Add(-1) != 0 {
+// done ends a use, unless it failed.
+func (m *lent) done(err error) {
+	if err != nil || m.users.Add(-1) != 0 {
 		return
 	}
 	if cap(*m.bytes) <= maxSpare {
@@ -58,63 +61,5 @@ func (m *lent) readFrom(r io.Reader, size, limit int64) error {
 	return err
 }
 
-func (m *lent) size() int64 { return int64(len(*m.bytes)) }
-
-// open returns a reader, which uses the memory until it is closed. It is called by a
-// user.
-func (m *lent) open() *lentReader {
-	m.use()
-	return &lentReader{lent: m, rest: *m.bytes}
-}
-
-// lentReader may be closed while somebody reads from it, as HTTP clients do: where it
-// was, there may be something else afterwards.
-type lentReader struct {
-	lent *lent
-
-	mu     sync.Mutex
-	closed bool
-	rest   []byte
-}
-
-// Read reads on.
-func (r *lentReader) Read(b []byte) (int, error) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if r.closed {
-		return 0, os.ErrClosed
-	}
-	if len(r.rest) == 0 {
-		return 0, io.EOF
-	}
-	n := copy(b, r.rest)
-	r.rest = r.rest[n:]
-	return n, nil
-}
-
-// WriteTo writes what is left. Whoever closes meanwhile need not wait.
-func (r *lentReader) WriteTo(w io.Writer) (int64, error) {
-	r.mu.Lock()
-	if r.closed {
-		r.mu.Unlock()
-		return 0, os.ErrClosed
-	}
-	rest := r.rest
-	r.rest = nil
-	r.lent.use()
-	r.mu.Unlock()
-	defer r.lent.done()
-	n, err := w.Write(rest)
-	return int64(n), err
-}
-
-// Close ends the use of the memory.
-func (r *lentReader) Close() error {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if !r.closed {
-		r.closed, r.rest = true, nil
-		r.lent.done()
-	}
-	return nil
-}
+// reader reads from the beginning.
+func (m *lent) reader() *bytes.Reader { return bytes.NewReader(*m.bytes) }

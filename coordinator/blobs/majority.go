@@ -142,10 +142,11 @@ func (s *Store) pushAll(ctx context.Context, peers *Peers, limit time.Duration, 
 		about.use()
 	}
 	send := func(p Peer) error {
-		defer about.done()
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), limit)
 		defer cancel()
-		return push(ctx, p)
+		err := push(ctx, p)
+		about.done(err)
+		return err
 	}
 	for _, p := range peers.Voters {
 		about.use()

@@ -38,14 +38,13 @@ func (p *remotePeer) Put(ctx context.Context, area Area, digest task.Digest, siz
 	}
 	req.ContentLength = size
 	if size == 0 {
-		_ = req.Body.Close()
 		req.Body = http.NoBody
 	}
 	return p.do(req)
 }
 
 func (p *remotePeer) PutBatch(ctx context.Context, area Area, parcel *Parcel) error {
-	req, err := p.request(ctx, http.MethodPost, string(area), parcel.open())
+	req, err := p.request(ctx, http.MethodPost, string(area), parcel.reader())
 	if err != nil {
 		return err
 	}
@@ -71,10 +70,6 @@ func (p *remotePeer) request(ctx context.Context, method, path string, body io.R
 	req, err := http.NewRequestWithContext(ctx, method, p.url+pathPrefix+path, body)
 	if err != nil {
 		return nil, err
-	}
-	if lent, ok := body.(*lentReader); ok {
-		req.ContentLength = lent.lent.size()
-		req.GetBody = func() (io.ReadCloser, error) { return lent.lent.open(), nil } // where a connection was closed
 	}
 	req.Header.Set(headerMembers, p.changes)
 	stamp(req)

@@ -64,15 +64,15 @@ func (s *Store) putSmall(ctx context.Context, area Area, digest task.Digest, siz
 	s.inMemory.Add(size)
 	defer s.inMemory.Add(-size)
 	body := borrow()
-	defer body.done()
 	*body.bytes = slices.Grow(*body.bytes, int(size))
 	if err := s.local[area].Put(ctx, digest, size, io.TeeReader(r, body)); err != nil {
 		return err
 	}
+	defer body.done(nil)
 	return s.spread(ctx, digest.Short(), true, pushTime(size), body, func(ctx context.Context, p Peer) error {
 		s.inMemory.Add(size)
 		defer s.inMemory.Add(-size)
-		return p.Put(ctx, area, digest, size, body.open())
+		return p.Put(ctx, area, digest, size, body.reader())
 	})
 }
 
@@ -119,7 +119,7 @@ func (s *Store) putGroup(ctx context.Context, area Area, blobs []storage.Small) 
 
 func release(parcels []*Parcel) {
 	for _, p := range parcels {
-		p.done()
+		p.done(nil)
 	}
 }
 
