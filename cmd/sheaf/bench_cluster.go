@@ -21,7 +21,7 @@ type benchClusterCommand struct {
 	loadFlags  `embed:""`
 	Batch      int     `help:"Tasks that a host asks for, and reports, in one exchange." default:"32"`
 	Seconds    int     `help:"How long to measure." default:"20"`
-	Load       float64 `help:"Part of what the cluster can take; below 1 ten seconds are spent to find out how much that is, and then latency is measured at a steady pace." default:"1.0"`
+	Load       float64 `help:"Part of what the cluster can take; below 1 as long again is spent before to find out how much that is, and then latency is measured at a steady pace." default:"1.0"`
 	CPUProfile string  `help:"Folder for CPU profiles of the measured time: of this program, and of each coordinator where perf is installed." name:"cpuprofile" type:"path" placeholder:"DIR"`
 }
 
@@ -34,7 +34,7 @@ func (*benchClusterCommand) Help() string {
 
 Starts coordinators on loopback, each a process of its own with fsync on, and simulates hosts that exchange with the leader: signed and numbered requests, one on its way for each host, with an output of 64 bytes for each task. No program is run, so what is measured is the coordinators, and what this program takes to load them: it shares the machine with them, and its CPU counts.
 
-At --load 1.0 a host exchanges again as soon as it was answered. It does not obey the pause that coordinators ask volunteers for (after_millis): a real host calls at most ten times a second. Below 1.0 the cluster is first loaded for 10 s with all that it can take, and for 10 s with the part that is asked for. Hosts keep a pace then; an exchange that is late because the last one took long counts from when it was due. A host that coordinators send away because they have too much to do comes back when they say; that wait is not in the latencies.
+At --load 1.0 a host exchanges again as soon as it was answered. It does not obey the pause that coordinators ask volunteers for (after_millis): a real host calls at most ten times a second. Below 1.0 the cluster is first loaded for as long as is measured with all that it can take, and for 10 s with the part that is asked for. Hosts keep a pace then; an exchange that is late because the last one took long counts from when it was due. A host that coordinators send away because they have too much to do comes back when they say; that wait is not in the latencies.
 
 In the end everything that was handed out is reported, every report that was acknowledged is looked for in what the cluster shows, and a thousand outputs drawn at random are fetched and compared. Exit code 1 unless everything is accounted for.
 
@@ -68,13 +68,14 @@ type clusterResult struct {
 	Problems []string `json:"problems,omitempty"`
 }
 
-// How long a load runs before it is measured. In its first seconds a cluster takes
-// a tenth more than it can for long; after all that it can take, it seals, drops and
-// copies together for some seconds what that has left (blobs rest for 5 s first).
+// How long a load runs before it is measured. In its first ten seconds a cluster takes
+// a tenth more than it can for long, so that what it can take is found out for as long
+// as is measured; after all that it can take, it seals, drops and copies together for
+// some seconds what that has left (blobs rest for 5 s first).
 const (
-	warmUp    = 2 * time.Second
-	calibrate = 10 * time.Second
-	calmDown  = 10 * time.Second
+	warmUp           = 2 * time.Second
+	calibrateAtLeast = 10 * time.Second
+	calmDown         = 10 * time.Second
 )
 
 // Run measures a cluster.
@@ -121,6 +122,7 @@ func (c *benchClusterCommand) measure(ctx context.Context, b *loadBench, r *clus
 	}
 	rate := 0.0
 	if c.Load < 1 {
+		calibrate := max(calibrateAtLeast, time.Duration(c.Seconds)*time.Second)
 		b.say("Finding out for %s what the cluster can take", durationText(calibrate))
 		before, began := b.load.Counts(), time.Now()
 		if err := b.runLoad(ctx, 0, calibrate, nil); err != nil {

@@ -56,6 +56,10 @@ func (s *Store) DropGroup(ctx context.Context, group uint64) error {
 // window is how much EachOf reads at once, in bytes: more than any record has.
 const window = 1 << 20
 
+// maxKeptPlaces bounds the room that EachOf keeps for the places of the next groups:
+// a chunk has two blobs for each task.
+const maxKeptPlaces = 32 << 10
+
 // EachOf calls fn for each blob of some groups that can be read, in the order in
 // which they stand on the disk. The bytes are fn's until it returns. A blob
 // that is damaged is passed over, and so is one that Compact moves meanwhile.
@@ -64,12 +68,17 @@ func (s *Store) EachOf(ctx context.Context, groups []uint64, fn func(digest task
 		return err
 	}
 	defer s.calls.Done()
+	room := s.places.Get().(*[]uint64)
+	defer s.places.Put(room)
+	places := (*room)[:0]
 	s.mu.RLock()
-	var places []uint64
 	for _, group := range groups {
-		places = append(places, s.index.places(group)...)
+		places = s.index.appendPlaces(places, group)
 	}
 	s.mu.RUnlock()
+	if cap(places) <= maxKeptPlaces {
+		*room = places
+	}
 	slices.Sort(places)
 	for len(places) > 0 {
 		n := 1

@@ -3,6 +3,7 @@ package segments
 import (
 	"encoding/binary"
 	"hash/maphash"
+	"slices"
 
 	"github.com/sheafgrid/sheaf/task"
 )
@@ -168,19 +169,15 @@ func (s *shelf) count(segment uint32, blobs, bytes int64) {
 	s.shares[segment] = c
 }
 
-// places are those of all blobs of a group, in no order: segment and offset, as
-// one number.
-func (x *index) places(group uint64) []uint64 {
+// appendPlaces appends those of all blobs of a group, in no order: segment and offset,
+// as one number.
+func (x *index) appendPlaces(all []uint64, group uint64) []uint64 {
 	s := x.groups[group]
 	if s == nil {
-		return nil
+		return all
 	}
-	n := 0
 	for i := range s.tables {
-		n += s.tables[i].used
-	}
-	all := make([]uint64, 0, n)
-	for i := range s.tables {
+		all = slices.Grow(all, s.tables[i].used)
 		for _, e := range s.tables[i].entries {
 			if !e.isFree() {
 				all = append(all, uint64(e.at.segment)<<32|uint64(e.at.offset))

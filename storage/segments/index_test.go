@@ -26,7 +26,7 @@ func TestGroupsUseTablesAgain(t *testing.T) {
 		t.Errorf("%d spare tables of %d, %d blobs of 1", len(x.spare), maxSpare, x.count)
 	}
 	x.insert(7, 5, location{2, 9}, 10)
-	if got := x.places(7); len(x.spare) != maxSpare-1 || !slices.Equal(got, []uint64{2<<32 | 9}) {
+	if got := x.appendPlaces(nil, 7); len(x.spare) != maxSpare-1 || !slices.Equal(got, []uint64{2<<32 | 9}) {
 		t.Errorf("the next group has %x and %d spare tables are left", got, len(x.spare))
 	}
 	for i := range uint32(maxSpareTable) {

@@ -47,6 +47,7 @@ type Store struct {
 	calls  sync.WaitGroup // calls that are running
 
 	windows sync.Pool // of *[window]byte: what EachOf reads into
+	places  sync.Pool // of *[]uint64: where that is
 }
 
 // Open opens the store in a directory and makes it if there is none. It reads
@@ -100,6 +101,7 @@ func openLocked(ctx context.Context, c Config, d *osDisk) (*Store, error) {
 func openOn(ctx context.Context, c Config, d disk, release func() error) (*Store, error) {
 	s := &Store{
 		windows: sync.Pool{New: func() any { return new([window]byte) }},
+		places:  sync.Pool{New: func() any { return new([]uint64) }},
 		config:  c.withDefaults(), disk: d, release: release,
 		index: newIndex(), written: map[name]struct{}{}, damaged: map[location]recordHeader{},
 	}
