@@ -210,7 +210,7 @@ func (s *snapshots) reap() error {
 // and nobody waits for it: after so many bytes it rests for so long.
 const (
 	sinkSlice = 256 << 10
-	sinkRest  = time.Millisecond
+	sinkRest  = 4 * time.Millisecond
 )
 
 // snapshotSink is a snapshot being written.

@@ -6,7 +6,7 @@ import "time"
 // which the system runs nobody else on it. Where steps take long there are fewer.
 const (
 	ShrinkStep   = 2 << 20 // bytes
-	shrinkRest   = 2 * time.Millisecond
+	shrinkRest   = 8 * time.Millisecond
 	ShrinkAtMost = time.Second
 )
 
