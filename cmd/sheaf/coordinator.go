@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"runtime"
 	"runtime/debug"
 	"strings"
 
@@ -67,11 +68,21 @@ On machines of their own, clients speak HTTPS with each; without a certificate f
 // memory is small, so that collecting half as often costs little.
 const garbage = 200
 
-// Run runs a node until it is interrupted or fails.
-func (c *coordinatorCommand) Run(a *app) error {
+// tune sets what the Go runtime does, unless its own variables say it. There is one
+// Go processor more than cores: one whose thread the system does not run for some
+// milliseconds, on a machine that has other work, holds up everything that waits for it.
+func tune() {
 	if os.Getenv("GOGC") == "" {
 		debug.SetGCPercent(garbage)
 	}
+	if os.Getenv("GOMAXPROCS") == "" {
+		runtime.GOMAXPROCS(runtime.GOMAXPROCS(0) + 1)
+	}
+}
+
+// Run runs a node until it is interrupted or fails.
+func (c *coordinatorCommand) Run(a *app) error {
+	tune()
 	level := slog.LevelInfo
 	if c.Verbose {
 		level = slog.LevelDebug
