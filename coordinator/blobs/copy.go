@@ -92,7 +92,9 @@ func (l *levelling) put(ctx context.Context, area Area, t *holder, part []storag
 		err = l.store.local[area].PutBatch(ctx, part)
 	} else {
 		putting, cancel := context.WithTimeout(ctx, pushTimeout)
-		err = t.peer.PutBatch(putting, area, NewParcel(part))
+		parcel := NewParcel(part)
+		err = t.peer.PutBatch(putting, area, parcel)
+		parcel.done(err)
 		cancel()
 	}
 	if err != nil {

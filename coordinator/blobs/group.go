@@ -42,8 +42,7 @@ type joined struct {
 }
 
 // join stores a batch with whatever else comes. Nobody uses the bytes when it has
-// returned. background runs a function on
-// a goroutine that the owner waits for.
+// returned. background runs a function on a goroutine that the owner waits for.
 func (g *groups) join(ctx context.Context, blobs []storage.Small, background func(func())) error {
 	// What one caller got wrong must not be the others' failure.
 	if err := storage.CheckBatch(blobs, storage.MaxSmallSize); err != nil {

@@ -33,12 +33,17 @@ func borrow() *lent {
 	return m
 }
 
-// use is called by a user for another one, who calls done.
-func (m *lent) use() { m.users.Add(1) }
+// use is called by a user for another one, who calls done. Where nothing is lent (nil)
+// neither does anything.
+func (m *lent) use() {
+	if m != nil {
+		m.users.Add(1)
+	}
+}
 
 // done ends a use, unless it failed.
 func (m *lent) done(err error) {
-	if err != nil || m.users.Add(-1) != 0 {
+	if m == nil || err != nil || m.users.Add(-1) != 0 {
 		return
 	}
 	if cap(*m.bytes) <= maxSpare {

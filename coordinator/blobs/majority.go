@@ -137,10 +137,6 @@ type answerOf struct {
 // and is not waited for: what fails there it copies later.
 func (s *Store) pushAll(ctx context.Context, peers *Peers, limit time.Duration, about *lent, push func(context.Context, Peer) error) <-chan answerOf {
 	answers := make(chan answerOf, len(peers.Voters))
-	if about == nil {
-		about = new(lent) // never used again
-		about.use()
-	}
 	send := func(p Peer) error {
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), limit)
 		defer cancel()

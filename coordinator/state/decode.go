@@ -41,8 +41,7 @@ func (r *CommandRoom) Clear() {
 	r.exchanges, r.used = kept, 0
 }
 
-// DecodeEntry is DecodeEntry with commands that are there until Clear. After an error
-// the room may not be used any more.
+// DecodeEntry is DecodeEntry with commands that are there until Clear.
 func (r *CommandRoom) DecodeEntry(b []byte) (now task.Millis, commands []Command, err error) {
 	kind, payload, err := wire.Open(b, MaxEntry)
 	if err != nil {
@@ -59,7 +58,7 @@ func (r *CommandRoom) DecodeEntry(b []byte) (now task.Millis, commands []Command
 	for i, b := range e.Commands {
 		c, err := r.command(b)
 		if err != nil {
-			return 0, nil, fmt.Errorf("log entry: command %d%w", i, err)
+			return 0, nil, fmt.Errorf("log entry: command %d: %w", i, err)
 		}
 		commands = append(commands, c)
 	}
@@ -71,24 +70,21 @@ func (r *CommandRoom) DecodeEntry(b []byte) (now task.Millis, commands []Command
 func (r *CommandRoom) command(b []byte) (Command, error) {
 	kind, payload, err := wire.Open(b, MaxEntry)
 	if err != nil {
-		return nil, fmt.Errorf(": %w", err)
+		return nil, err
 	}
 	var c Command
 	if kind == kindExchange { // nearly all are
 		c = r.exchange()
 		err = wire.Unmarshal(payload, c, wire.Reused)
 	} else if c = newCommand(kind); c == nil {
-		return nil, fmt.Errorf(" is of kind %d, which this program does not know: %w", kind, ErrNewer)
+		return nil, fmt.Errorf("kind %d is not known to this program: %w", kind, ErrNewer)
 	} else {
 		err = wire.Unmarshal(payload, c)
 	}
 	if err == nil {
 		err = known(c)
 	}
-	if err != nil {
-		return nil, fmt.Errorf(": %w", err)
-	}
-	return c, nil
+	return c, err
 }
 
 // exchange is an empty exchange with the room of an earlier one, if there is one.
